@@ -1,0 +1,1 @@
+//! Certificates: the local self-signed one.

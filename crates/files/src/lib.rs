@@ -1,0 +1,1 @@
+//! The file service: folders, listings, zip downloads, uploads.

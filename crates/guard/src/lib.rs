@@ -1,0 +1,1 @@
+//! Guards around a service: password, allow-list, rate and connection limits, expiry.

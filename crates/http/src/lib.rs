@@ -1,0 +1,17 @@
+//! The HTTP engine. Bytes come in by a `Conn`, become a [`Request`], find their [`Service`] by the route table,
+//! and the [`Response`] goes out again: HTTP/1.1 by our own codec, HTTP/2 by `h2`.
+//!
+//! A service never sees a connection and the engine never sees a folder or an app: they meet in the trait [`Service`].
+
+pub mod body;
+pub mod observe;
+pub mod pages;
+mod request;
+mod response;
+mod service;
+
+pub use body::{Body, BodyError};
+pub use observe::{Exchange, NoObserver, Observer, Outcome, Transfer};
+pub use request::{Interim, Request};
+pub use response::{Kind, Response, Upgrade};
+pub use service::{BoxFuture, Service};

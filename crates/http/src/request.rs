@@ -1,0 +1,108 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use doorstep_net::ConnInfo;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use parking_lot::Mutex;
+
+use crate::Body;
+
+/// One canonical request: what routing, access and services all decide by.
+pub struct Request {
+    pub method: Method,
+    /// Path and query as the client sent them, always in origin form (`/a%20b?c=d`), or `*` for `OPTIONS *`.
+    pub target: Uri,
+    /// The decoded path: percent-escapes resolved, empty and `.` segments removed, `..` refused before it gets here.
+    /// Starts with `/`; a trailing slash is kept. Always UTF-8 without control characters.
+    pub path: String,
+    /// The host the client asked for, lower case, with its port if it named one: `example.com:8080`, `[::1]`.
+    /// HTTP/1.0 without a Host gives an empty one.
+    pub authority: String,
+    pub version: Version,
+    pub headers: HeaderMap,
+    pub body: Body,
+    pub conn: Arc<ConnInfo>,
+    /// Sends 1xx responses ahead of the final one.
+    pub interim: Interim,
+    /// Whether the client asked to switch protocols and may get a 101 (HTTP/1.1 `Upgrade`), or, on HTTP/2, sent an
+    /// extended CONNECT (RFC 8441), which is presented as the HTTP/1.1 request that it stands for.
+    pub upgradable: bool,
+}
+
+impl Request {
+    /// A request as a test, or a service of our own, would make it: GET over plain HTTP/1.1 from 127.0.0.1, no headers.
+    pub fn get(target: &str) -> Self {
+        let target: Uri = target.parse().unwrap_or_default();
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            method: Method::GET,
+            path: crate::request::decode(target.path()),
+            target,
+            authority: "localhost".to_owned(),
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+            conn: Arc::new(ConnInfo { peer: nobody, local: nobody, tls: None, accepted: std::time::Instant::now() }),
+            interim: Interim::default(),
+            upgradable: false,
+        }
+    }
+
+    pub fn peer_ip(&self) -> IpAddr {
+        self.conn.peer.ip().to_canonical()
+    }
+
+    /// `http` or `https`, as the client sees it.
+    pub fn scheme(&self) -> &'static str {
+        if self.conn.tls.is_some() { "https" } else { "http" }
+    }
+
+    pub fn host(&self) -> &str {
+        host_of(&self.authority)
+    }
+
+    /// A header's value where it is there once or first, and is visible ASCII.
+    pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether the client would rather read HTML than anything else: a person with a browser.
+    pub fn wants_html(&self) -> bool {
+        self.header(http::header::ACCEPT).is_some_and(|accept| accept.contains("text/html"))
+    }
+}
+
+/// The host of an authority, its port left out: `[::1]:80` gives `[::1]`.
+pub fn host_of(authority: &str) -> &str {
+    if authority.starts_with('[') {
+        return authority.find(']').map_or(authority, |end| &authority[..=end]);
+    }
+    authority.split_once(':').map_or(authority, |(host, _)| host)
+}
+
+fn decode(path: &str) -> String {
+    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
+}
+
+/// Sends 1xx responses (100, 103 …) ahead of the final response. They go out in order, as soon as the service yields.
+#[derive(Clone, Default)]
+pub struct Interim(Arc<Mutex<Vec<(StatusCode, HeaderMap)>>>);
+
+/// The most 1xx responses waiting at once; further ones are dropped.
+const MAX_INTERIM: usize = 8;
+
+impl Interim {
+    /// # Panics
+    /// Never; a status that is not 1xx, or 101, is ignored.
+    pub fn send(&self, status: StatusCode, headers: HeaderMap) {
+        let mut waiting = self.0.lock();
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS && waiting.len() < MAX_INTERIM {
+            waiting.push((status, headers));
+        }
+    }
+
+    /// Takes what waits. The engine calls this after each poll of the service.
+    pub fn take(&self) -> Vec<(StatusCode, HeaderMap)> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}

@@ -1,0 +1,1 @@
+//! The reverse proxy service: requests to an app and back.
