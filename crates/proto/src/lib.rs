@@ -1,1 +1,3 @@
-//! Wire formats and protocol machines, without IO.
+//! Wire formats and protocol machines, without IO: bytes in, values out. Clocks and randomness are arguments.
+
+pub mod http1;
