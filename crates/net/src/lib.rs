@@ -1,7 +1,22 @@
 //! Everything that touches a socket: listeners, TLS, connections, drain.
+//!
+//! The two seams are [`Handler`] (what takes inbound connections) and [`Connect`] (what makes outbound ones).
 
+mod accept;
 mod conn;
 mod connect;
+mod drain;
+pub mod limits;
+mod listen;
+mod quota;
+mod tls;
+mod workers;
 
+pub use accept::{Handler, accept_loop};
 pub use conn::{BoxIo, Conn, ConnInfo, Duplex, Io, TlsInfo};
 pub use connect::{BoxFuture, Connect, ConnectError};
+pub use drain::{Drain, DrainControl};
+pub use listen::{BindError, ListenerGroup};
+pub use quota::{Quota, QuotaPass};
+pub use tls::{TlsError, server_config};
+pub use workers::{Workers, raise_descriptor_limit};

@@ -1,0 +1,81 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::limits::{ACCEPT_PAUSE, TLS_HANDSHAKE};
+use crate::{BoxFuture, Conn, ConnInfo, Drain, Io, Quota, TlsInfo};
+
+/// Takes inbound connections, each in a task of its own.
+pub trait Handler: Send + Sync {
+    fn handle(&self, conn: Conn, drain: Drain) -> BoxFuture<'_, ()>;
+}
+
+/// Accepts until the drain starts. Never waits for a peer, and no accept error ends it.
+pub async fn accept_loop(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    quota: Arc<Quota>,
+    handler: Arc<dyn Handler>,
+    drain: Drain,
+) {
+    let acceptor = tls.map(TlsAcceptor::from);
+    let started = drain.started();
+    tokio::pin!(started);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = &mut started => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                // Over quota: closed at once, so that the client learns it and the queue moves on.
+                let Some(pass) = quota.admit(peer.ip()) else { continue };
+                let (acceptor, handler, drain) = (acceptor.clone(), handler.clone(), drain.clone());
+                tokio::spawn(async move {
+                    if let Some(conn) = prepare(socket, peer, acceptor).await {
+                        handler.handle(conn, drain).await;
+                    }
+                    drop(pass);
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            // Out of descriptors or memory: the queue can wait, and trying again at once would only spin.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Errors of the connection that was about to be accepted, not of the listener (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::Interrupted | K::TimedOut
+    )
+}
+
+async fn prepare(socket: TcpStream, peer: SocketAddr, acceptor: Option<TlsAcceptor>) -> Option<Conn> {
+    let accepted = Instant::now();
+    socket.set_nodelay(true).ok()?;
+    let local = socket.local_addr().ok()?;
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let (io, tls) = match acceptor {
+        None => (Io::Tcp(socket), None),
+        Some(acceptor) => {
+            let stream = tokio::time::timeout(TLS_HANDSHAKE, acceptor.accept(socket)).await.ok()?.ok()?;
+            let (_, session) = stream.get_ref();
+            let tls = TlsInfo {
+                sni: session.server_name().map(str::to_ascii_lowercase),
+                h2: session.alpn_protocol() == Some(b"h2"),
+            };
+            (Io::Tls(Box::new(stream)), Some(tls))
+        }
+    };
+    Some(Conn { io, info: Arc::new(ConnInfo { peer, local, tls, accepted }) })
+}

@@ -1,0 +1,16 @@
+//! Bounds on connections.
+
+use std::time::Duration;
+
+/// From the TCP connection to the end of the TLS handshake.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long accepting pauses when the process is out of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that the kernel queues before we accept them.
+pub const BACKLOG: i32 = 4096;
+/// Connections open at once, where the descriptor limit allows as many.
+pub const MAX_CONNECTIONS: usize = 16 * 1024;
+/// Descriptors kept free for files, upstreams of other connections, and the rest of the program.
+pub const RESERVED_DESCRIPTORS: usize = 128;
+/// One client address (IPv6: one /64) holds at most this part of all connections.
+pub const CLIENT_SHARE: usize = 4;

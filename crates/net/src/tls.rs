@@ -1,0 +1,35 @@
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("the certificate and its key cannot be used: {0}")]
+    Certificate(rustls::Error),
+    #[error("TLS session tickets cannot be set up: {0}")]
+    Tickets(rustls::Error),
+}
+
+/// TLS 1.2 and 1.3 with one certificate, HTTP/2 and HTTP/1.1 by ALPN, resumption by tickets whose keys rotate,
+/// no early data (it can be replayed).
+///
+/// # Errors
+/// When key and certificate do not fit.
+pub fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Certificate)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(TlsError::Certificate)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Tickets)?;
+    // One ticket is enough: a browser that wants a second connection gets another ticket on the first.
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
