@@ -13,5 +13,5 @@ mod service;
 pub use body::{Body, BodyError};
 pub use observe::{Exchange, NoObserver, Observer, Outcome, Transfer};
 pub use request::{Interim, Request};
-pub use response::{Kind, Response, Upgrade};
+pub use response::{Finished, Kind, Response, Upgrade};
 pub use service::{BoxFuture, Service};

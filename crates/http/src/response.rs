@@ -2,7 +2,7 @@ use doorstep_net::BoxIo;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
-use crate::{Body, BoxFuture};
+use crate::{Body, BoxFuture, Outcome};
 
 /// A response to be. The engine frames it (Content-Length, chunks, DATA), adds `Date`, and drops the body where HTTP has none.
 pub struct Response {
@@ -12,6 +12,8 @@ pub struct Response {
     /// With status 101: takes over the connection's bytes.
     pub upgrade: Option<Upgrade>,
     pub kind: Kind,
+    /// Called by the engine once the response is over; dropped uncalled where it never was sent.
+    pub finished: Option<Finished>,
 }
 
 /// What a response is, for logs and for `--once`.
@@ -31,9 +33,12 @@ pub enum Kind {
 /// Gets the connection's bytes both ways once the 101 is written; bytes that the client sent early come first.
 pub type Upgrade = Box<dyn FnOnce(BoxIo) -> BoxFuture<'static, ()> + Send>;
 
+/// Told how a response ended, and how many bytes of its body were handed to the kernel. Must not block.
+pub type Finished = Box<dyn FnOnce(Outcome, u64) + Send>;
+
 impl Response {
     pub fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Body::Empty, upgrade: None, kind: Kind::Page }
+        Self { status, headers: HeaderMap::new(), body: Body::Empty, upgrade: None, kind: Kind::Page, finished: None }
     }
 
     pub fn html(status: StatusCode, page: String) -> Self {
