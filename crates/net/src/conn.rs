@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 /// One accepted connection, whatever road it came by.
@@ -38,6 +38,7 @@ pub struct TlsInfo {
 /// The byte stream of a connection. An enum, so that plain TCP keeps its short cuts (sendfile, readiness).
 pub enum Io {
     Tcp(TcpStream),
+    Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
     Other(BoxIo),
 }
@@ -54,6 +55,7 @@ macro_rules! each {
     ($self:ident, $io:ident => $call:expr) => {
         match $self.get_mut() {
             Io::Tcp($io) => $call,
+            Io::Unix($io) => $call,
             Io::Tls($io) => $call,
             Io::Other($io) => $call,
         }
@@ -82,6 +84,7 @@ impl AsyncWrite for Io {
     fn is_write_vectored(&self) -> bool {
         match self {
             Io::Tcp(io) => io.is_write_vectored(),
+            Io::Unix(io) => io.is_write_vectored(),
             Io::Tls(io) => io.is_write_vectored(),
             Io::Other(io) => io.is_write_vectored(),
         }

@@ -1,8 +1,15 @@
+mod connector;
+mod idle;
+mod race;
+mod tls_client;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 
 use doorstep_model::{Blame, Upstream};
+
+pub use connector::{Connector, address};
 
 use crate::Io;
 

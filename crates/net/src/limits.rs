@@ -14,3 +14,9 @@ pub const MAX_CONNECTIONS: usize = 16 * 1024;
 pub const RESERVED_DESCRIPTORS: usize = 128;
 /// One client address (IPv6: one /64) holds at most this part of all connections.
 pub const CLIENT_SHARE: usize = 4;
+/// From the wish for an outbound connection to its being ready: resolving the name, TCP, and TLS.
+pub const CONNECT: Duration = Duration::from_secs(5);
+/// How long one outbound attempt has before the next address is tried beside it (RFC 8305 section 5).
+pub const CONNECT_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried.
+pub const MAX_ADDRESSES: usize = 16;

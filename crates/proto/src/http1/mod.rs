@@ -7,6 +7,7 @@ mod fields;
 mod head;
 pub mod limits;
 mod request;
+mod response;
 
 pub use chunked::{ChunkedDecoder, Decoded};
 pub use encode::{write_chunk_size, write_fields, write_request_head, write_response_head};
@@ -14,3 +15,4 @@ pub use error::{ChunkError, HeadError};
 pub use fields::{connection_tokens, parse_fields};
 pub use head::HeadScanner;
 pub use request::{BodyFraming, RequestHead, parse_request, valid_authority};
+pub use response::{ResponseHead, parse_response};

@@ -1,0 +1,81 @@
+use std::path::Path;
+
+use doorstep_model::{Upstream, UpstreamAddr};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::{BoxFuture, Connect, ConnectError, race, tls_client};
+use crate::{Io, limits};
+
+/// Connects by TCP or unix socket, with TLS where the upstream asks for it.
+///
+/// A name is resolved at each connection, and all its addresses are tried. Certificates are verified against the
+/// roots that this computer trusts, which are read at the first use.
+#[derive(Debug, Default)]
+pub struct Connector {
+    tls: tls_client::TlsClients,
+}
+
+impl Connector {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    async fn open(&self, to: &Upstream) -> Result<Io, ConnectError> {
+        match &to.addr {
+            UpstreamAddr::Tcp { host, port } => {
+                let stream = race::connect(host, *port).await?;
+                prepare(&stream).map_err(|source| ConnectError::Io { address: address(to), source })?;
+                if to.tls {
+                    return self.tls.handshake(stream, to, host).await.map(|tls| Io::Other(Box::new(tls)));
+                }
+                Ok(Io::Tcp(stream))
+            }
+            UpstreamAddr::Unix(path) => {
+                let stream = open_unix(path).await?;
+                if to.tls {
+                    let host = authority_host(&to.authority);
+                    return self.tls.handshake(stream, to, host).await.map(|tls| Io::Other(Box::new(tls)));
+                }
+                Ok(Io::Unix(stream))
+            }
+        }
+    }
+}
+
+impl Connect for Connector {
+    fn connect<'a>(&'a self, to: &'a Upstream) -> BoxFuture<'a, Result<Io, ConnectError>> {
+        Box::pin(async move {
+            timeout(limits::CONNECT, self.open(to)).await.unwrap_or_else(|_| {
+                Err(ConnectError::TimedOut { address: address(to), seconds: limits::CONNECT.as_secs() })
+            })
+        })
+    }
+}
+
+/// The upstream's address as a person would write it: `localhost:8000`, `unix:/run/app.sock`.
+pub fn address(to: &Upstream) -> String {
+    match &to.addr {
+        UpstreamAddr::Tcp { host, port } => race::display(host, *port),
+        UpstreamAddr::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+async fn open_unix(path: &Path) -> Result<UnixStream, ConnectError> {
+    UnixStream::connect(path)
+        .await
+        .map_err(|source| ConnectError::Io { address: format!("unix:{}", path.display()), source })
+}
+
+/// Small writes go out at once, and a peer that vanished without a word is noticed at last.
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_keepalive(true)
+}
+
+fn authority_host(authority: &str) -> &str {
+    if authority.starts_with('[') {
+        return authority.find(']').map_or(authority, |end| &authority[..=end]);
+    }
+    authority.split_once(':').map_or(authority, |(host, _)| host)
+}
