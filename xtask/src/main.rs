@@ -26,7 +26,11 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         _ => {
             print!("{HELP}");
-            return if matches!(words.as_slice(), ["help" | "--help" | "-h"]) { ExitCode::SUCCESS } else { ExitCode::from(2) };
+            return if matches!(words.as_slice(), ["help" | "--help" | "-h"]) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
         }
     };
     match result {

@@ -55,12 +55,14 @@ impl Report {
         for what in &self.skipped {
             println!("  skipped: {what}");
         }
-        let failed: Vec<&str> = self.parts.iter().filter(|part| part.error.is_some()).map(|p| p.name.as_str()).collect();
+        let failed: Vec<&str> =
+            self.parts.iter().filter(|part| part.error.is_some()).map(|p| p.name.as_str()).collect();
         let took = in_words(self.began.elapsed());
         if !failed.is_empty() {
             bail!("{} of {} parts failed in {took}: {}", failed.len(), self.parts.len(), failed.join(", "));
         }
-        let skipped = if self.skipped.is_empty() { "nothing skipped".into() } else { format!("{} skipped", self.skipped.len()) };
+        let skipped =
+            if self.skipped.is_empty() { "nothing skipped".into() } else { format!("{} skipped", self.skipped.len()) };
         println!("\nAll {} parts passed in {took}, {skipped}.", self.parts.len());
         Ok(())
     }
@@ -68,5 +70,9 @@ impl Report {
 
 fn in_words(took: Duration) -> String {
     let seconds = took.as_secs();
-    if seconds >= 60 { format!("{} min {:02} s", seconds / 60, seconds % 60) } else { format!("{:.1} s", took.as_secs_f64()) }
+    if seconds >= 60 {
+        format!("{} min {:02} s", seconds / 60, seconds % 60)
+    } else {
+        format!("{:.1} s", took.as_secs_f64())
+    }
 }

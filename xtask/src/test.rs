@@ -17,7 +17,8 @@ pub fn everything() -> Result<()> {
     let missing = report.part("Debian packages", || packages::provide(packages::TESTS)).unwrap_or_default();
     report.part("tidy", tidy::run);
     report.part("formatting", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])));
-    report.part("unit, property and integration tests", || sh::run(sh::cargo().args(["test", "--workspace", "--quiet"])));
+    report
+        .part("unit, property and integration tests", || sh::run(sh::cargo().args(["test", "--workspace", "--quiet"])));
     end_to_end(&mut report, &[], missing);
     report.finish()
 }

@@ -86,7 +86,8 @@ mod tests {
             member("xtask", None, &[]),
         ];
         let breaches = check(&members).join("\n");
-        for expected in ["model (ring 0) imports net", "net (ring 1) imports reach", "reach imports xtask", "lost: its"] {
+        for expected in ["model (ring 0) imports net", "net (ring 1) imports reach", "reach imports xtask", "lost: its"]
+        {
             assert!(breaches.contains(expected), "{expected} is not in:\n{breaches}");
         }
         assert_eq!(check(&members).len(), 4);

@@ -9,11 +9,18 @@ const EXEMPT: [&str; 2] = ["Cargo.lock", "LICENSE-APACHE"];
 fn forbidden() -> Vec<(String, &'static str)> {
     let registry = "a package registry's host; each machine configures its own";
     let machine = "a path of one machine";
-    let mut list: Vec<(String, &str)> =
-        [["registry.npm", "js.org"], ["py", "pi.org"], ["files.python", "hosted.org"], ["static.", "crates.io"], ["index.", "crates.io"]]
-            .map(|parts| (parts.concat(), registry))
-            .into();
-    list.extend([["/ro", "ot/"], ["/wo", "rk/"], ["/home/run", "ner"], ["/Us", "ers/"]].map(|parts| (parts.concat(), machine)));
+    let mut list: Vec<(String, &str)> = [
+        ["registry.npm", "js.org"],
+        ["py", "pi.org"],
+        ["files.python", "hosted.org"],
+        ["static.", "crates.io"],
+        ["index.", "crates.io"],
+    ]
+    .map(|parts| (parts.concat(), registry))
+    .into();
+    list.extend(
+        [["/ro", "ot/"], ["/wo", "rk/"], ["/home/run", "ner"], ["/Us", "ers/"]].map(|parts| (parts.concat(), machine)),
+    );
     list
 }
 
