@@ -67,7 +67,13 @@ pub fn which(program: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
+/// The command line as a person would type it.
 fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy().replace(&*root().to_string_lossy(), ".")).collect::<Vec<_>>().join(" ")
+    let here = format!("{}/", root().display());
+    let program = match command.get_program().to_string_lossy().strip_prefix(&here) {
+        Some(inside) => inside.to_owned(),
+        None => Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy().replace(&here, ""));
+    std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
 }
