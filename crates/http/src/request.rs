@@ -12,8 +12,8 @@ pub struct Request {
     pub method: Method,
     /// Path and query as the client sent them, always in origin form (`/a%20b?c=d`), or `*` for `OPTIONS *`.
     pub target: Uri,
-    /// The decoded path: percent-escapes resolved, empty and `.` segments removed, `..` refused before it gets here.
-    /// Starts with `/`; a trailing slash is kept. Always UTF-8 without control characters.
+    /// The decoded path ([`crate::path::canonical`]): no `..`, no `.`, no empty segments, no NUL. Starts with `/`, a trailing
+    /// slash is kept; `*` for `OPTIONS *`.
     pub path: String,
     /// The host the client asked for, lower case, with its port if it named one: `example.com:8080`, `[::1]`.
     /// HTTP/1.0 without a Host gives an empty one.
@@ -36,7 +36,7 @@ impl Request {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             method: Method::GET,
-            path: crate::request::decode(target.path()),
+            path: crate::path::canonical(target.path()).unwrap_or_default(),
             target,
             authority: "localhost".to_owned(),
             version: Version::HTTP_11,
@@ -80,10 +80,6 @@ pub fn host_of(authority: &str) -> &str {
     authority.split_once(':').map_or(authority, |(host, _)| host)
 }
 
-fn decode(path: &str) -> String {
-    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
-}
-
 /// Sends 1xx responses (100, 103 …) ahead of the final response. They go out in order, as soon as the service yields.
 #[derive(Clone, Default)]
 pub struct Interim(Arc<Mutex<Vec<(StatusCode, HeaderMap)>>>);
@@ -99,6 +95,10 @@ impl Interim {
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS && waiting.len() < MAX_INTERIM {
             waiting.push((status, headers));
         }
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.0.lock().is_empty()
     }
 
     /// Takes what waits. The engine calls this after each poll of the service.

@@ -28,6 +28,8 @@ pub enum Kind {
     Partial,
     /// An app's answer.
     Proxied,
+    /// The answer to doorstep's own question whether an address leads here; not logged.
+    Beacon,
 }
 
 /// Gets the connection's bytes both ways once the 101 is written; bytes that the client sent early come first.

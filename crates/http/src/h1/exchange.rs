@@ -1,0 +1,259 @@
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use doorstep_net::ConnInfo;
+use doorstep_proto::http1::{BodyFraming, RequestHead, parse_request, write_response_head};
+use http::{StatusCode, Version};
+
+use super::body::{RequestBody, poll_body};
+use super::send::{Sending, send, write_all};
+use super::wire::Wire;
+use crate::limits::{LINGER, Limits, MAX_DISCARDED};
+use crate::record::{LONG_BODY, Record, RequestLine};
+use crate::timer::Timer;
+use crate::{Body, Engine, Interim, Kind, Outcome, Request, Response, Upgrade, pages, path};
+
+/// What becomes of the connection after an exchange.
+pub(super) enum Exchanged {
+    KeepAlive,
+    Close,
+    /// The client is gone, or a response broke off: close without a word.
+    Abort,
+    Upgrade(Upgrade),
+}
+
+/// Serves one request.
+pub(super) async fn exchange(
+    engine: &Engine,
+    wire: &Wire,
+    info: &Arc<ConnInfo>,
+    head: &Bytes,
+    timer: &mut Timer,
+    draining: bool,
+) -> Exchanged {
+    let head = match parse_request(head) {
+        Ok(head) => head,
+        Err(error) => {
+            super::refuse_head(engine, wire, info, error).await;
+            return Exchanged::Abort;
+        }
+    };
+    let line = RequestLine {
+        method: &head.method,
+        authority: &head.authority,
+        target: &head.target,
+        version: head.version,
+        headers: &head.headers,
+    };
+    let mut record = Record::begin(engine.observer.as_ref(), info, &line);
+    let (method, version, client_keeps) = (head.method.clone(), head.version, head.keep_alive);
+    let upgradable = head.upgrade;
+    wire.begin(head.framing, head.expects_continue);
+
+    let interim = Interim::default();
+    let request = into_request(head, wire, info, interim.clone(), &record);
+    let made = if request.path.is_empty() {
+        let detail = "The path of this request is malformed.";
+        Made::Response(pages::problem(&request, StatusCode::BAD_REQUEST, detail))
+    } else {
+        let answer = pin!(engine.respond(request));
+        await_response(answer, wire, timer, &engine.limits, &interim, client_keeps).await
+    };
+    let mut response = match made {
+        Made::Response(response) => response,
+        Made::ClientGone => {
+            record.responding(client_closed_request(), Kind::Page, None);
+            record.finish(wire.lock().received, Outcome::ClientGone);
+            return Exchanged::Abort;
+        }
+        Made::TooSlow => {
+            record.responding(StatusCode::REQUEST_TIMEOUT, Kind::Page, None);
+            record.finish(wire.lock().received, Outcome::Refused);
+            super::refuse(wire, StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly").await;
+            return Exchanged::Abort;
+        }
+    };
+
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        match response.upgrade.take().filter(|_| upgradable) {
+            Some(upgrade) => return switch(wire, response, upgrade, record, timer, &engine.limits).await,
+            None => response = Response::new(StatusCode::BAD_GATEWAY),
+        }
+    }
+    wire.lock().response_started = true;
+    record.tell(response.finished.take());
+    let sending = Sending { method: &method, version, client_keeps, draining };
+    let sent = send(wire, response, &sending, &mut record, timer, &engine.limits).await;
+    let received = wire.lock().received;
+    match sent {
+        Ok(reusable) => {
+            record.finish(received, Outcome::Complete);
+            if reusable && discard_body(wire, timer).await { Exchanged::KeepAlive } else { Exchanged::Close }
+        }
+        Err(error) => {
+            record.finish(received, error.outcome());
+            Exchanged::Abort
+        }
+    }
+}
+
+/// nginx's 499: no answer was sent, because nobody was there to read it.
+fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// The request as services see it; its path is empty where it is malformed.
+fn into_request(
+    head: RequestHead,
+    wire: &Wire,
+    info: &Arc<ConnInfo>,
+    interim: Interim,
+    record: &Record<'_>,
+) -> Request {
+    let path = if head.target == "*" { Some("*".to_owned()) } else { path::canonical(head.target.path()) };
+    let length = match head.framing {
+        BodyFraming::None | BodyFraming::UntilClose => Some(0),
+        BodyFraming::Length(length) => Some(length),
+        BodyFraming::Chunked => None,
+    };
+    let transfer = (length.is_none_or(|length| length > LONG_BODY)).then(|| record.announce(length, 0));
+    let body =
+        if length == Some(0) { Body::Empty } else { Body::stream(RequestBody::new(wire.clone(), length, transfer)) };
+    Request {
+        method: head.method,
+        target: head.target,
+        path: path.unwrap_or_default(),
+        authority: head.authority,
+        version: head.version,
+        headers: head.headers,
+        body,
+        conn: info.clone(),
+        interim,
+        upgradable: head.upgrade,
+    }
+}
+
+enum Made {
+    Response(Response),
+    ClientGone,
+    TooSlow,
+}
+
+/// How often the pace of a request body is looked at.
+const PACE_CHECK: Duration = Duration::from_secs(2);
+
+/// Runs the service. Meanwhile 1xx responses go out, a client that leaves cancels it, and a body must keep its pace.
+async fn await_response(
+    mut answer: Pin<&mut impl Future<Output = Response>>,
+    wire: &Wire,
+    timer: &mut Timer,
+    limits: &Limits,
+    interim: &Interim,
+    client_keeps: bool,
+) -> Made {
+    let mut next_check = None;
+    let mut closed = false;
+    loop {
+        let step = std::future::poll_fn(|cx| {
+            if let Poll::Ready(response) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(Made::Response(response)));
+            }
+            if interim.is_waiting() {
+                return Poll::Ready(None);
+            }
+            let mut inner = wire.lock();
+            if inner.body_done() {
+                if !closed && inner.poll_closed(cx).is_ready() {
+                    closed = true;
+                    // A client that announced its last request may close its side and still wait for the answer.
+                    if client_keeps {
+                        return Poll::Ready(Some(Made::ClientGone));
+                    }
+                }
+                return Poll::Pending;
+            }
+            let check_every = PACE_CHECK.min(limits.body_window);
+            let mut at = *next_check.get_or_insert_with(|| Instant::now() + check_every);
+            while timer.poll(cx, at).is_ready() {
+                if inner.pace.is_too_slow(limits.body_window, limits.body_min_rate) {
+                    return Poll::Ready(Some(Made::TooSlow));
+                }
+                at = Instant::now() + check_every;
+                next_check = Some(at);
+            }
+            Poll::Pending
+        })
+        .await;
+        if interim.is_waiting() && !send_interim(interim, wire, timer, limits).await {
+            return Made::ClientGone;
+        }
+        if let Some(made) = step {
+            return made;
+        }
+    }
+}
+
+/// Writes the 1xx responses that wait. `false` if the client is gone.
+async fn send_interim(interim: &Interim, wire: &Wire, timer: &mut Timer, limits: &Limits) -> bool {
+    let deadline = Instant::now() + limits.write_stall;
+    for (status, headers) in interim.take() {
+        // The body's own 100 is not needed any more once the app's has gone out.
+        wire.lock().continue_due &= status != StatusCode::CONTINUE;
+        let mut bytes = Vec::new();
+        write_response_head(&mut bytes, Version::HTTP_11, status, &headers);
+        bytes.extend_from_slice(b"\r\n");
+        if write_all(wire, bytes.into(), timer, deadline).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+async fn switch(
+    wire: &Wire,
+    response: Response,
+    upgrade: Upgrade,
+    mut record: Record<'_>,
+    timer: &mut Timer,
+    limits: &Limits,
+) -> Exchanged {
+    let mut head = Vec::with_capacity(256);
+    write_response_head(&mut head, Version::HTTP_11, response.status, &response.headers);
+    head.extend_from_slice(b"\r\n");
+    record.responding(response.status, response.kind, None);
+    let written = write_all(wire, head.into(), timer, Instant::now() + limits.write_stall).await;
+    let outcome = if written.is_ok() { Outcome::Complete } else { Outcome::ClientGone };
+    record.finish(0, outcome);
+    if written.is_ok() { Exchanged::Upgrade(upgrade) } else { Exchanged::Abort }
+}
+
+/// Reads what a service left of a request body, so that the connection can be used again. `false` if it cannot.
+async fn discard_body(wire: &Wire, timer: &mut Timer) -> bool {
+    let deadline = Instant::now() + LINGER;
+    let mut discarded = 0;
+    std::future::poll_fn(|cx| {
+        let mut inner = wire.lock();
+        // The client was never told to send its body, so it is free to send it or not: no framing to rely on.
+        if inner.continue_due && inner.received == 0 {
+            return Poll::Ready(false);
+        }
+        loop {
+            match poll_body(&mut inner, cx) {
+                Poll::Ready(None) => return Poll::Ready(true),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                Poll::Ready(Some(Ok(frame))) => {
+                    discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    if discarded > MAX_DISCARDED {
+                        return Poll::Ready(false);
+                    }
+                }
+                Poll::Pending => return timer.poll(cx, deadline).map(|()| false),
+            }
+        }
+    })
+    .await
+}
