@@ -1,5 +1,6 @@
-//! The project's own chores: `cargo xtask test | lint | tidy`.
+//! The project's own chores: `cargo xtask test | lint | tidy | bench`.
 
+mod bench;
 mod lint;
 mod packages;
 mod report;
@@ -14,6 +15,8 @@ cargo xtask test             everything: Debian packages, tidy, formatting, unit
 cargo xtask test e2e [ARG…]  only the end-to-end tests; ARG goes to pytest (-k upload, -x, tests/e2e/test_smoke.py)
 cargo xtask lint             formatting, clippy, licences and sources, unused dependencies, tidy
 cargo xtask tidy             the project's own rules (ARCHITECTURE.md, STYLE.md), checked
+cargo xtask bench [CASE…]    doorstep beside nginx, haproxy and caddy; writes docs/benchmarks.md
+cargo xtask bench --list     the names of the cases
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
         ["test", "e2e", rest @ ..] => test::end_to_end_only(rest),
         ["lint"] => lint::run(),
         ["tidy"] => tidy::run(),
+        ["bench", rest @ ..] => bench::run(rest),
         _ => {
             print!("{HELP}");
             return if matches!(words.as_slice(), ["help" | "--help" | "-h"]) {

@@ -1,4 +1,4 @@
-//! The Debian packages that tests need. With root they are installed; without, the one line that
+//! The Debian packages that tests and benchmarks need. With root they are installed; without, the one line that
 //! installs them is printed.
 
 use anyhow::{Result, bail};
@@ -26,6 +26,17 @@ pub const TESTS: &[Need] = &[
     need("unzip", "unzip", "end-to-end tests of zip downloads"),
     need("ip", "iproute2", "end-to-end tests of addresses"),
     need("nft", "nftables", "end-to-end tests of firewalls"),
+];
+
+/// What `cargo xtask bench` uses.
+pub const BENCHMARKS: &[Need] = &[
+    need("nginx", "nginx-light", "the peer that the ratios are to, and the app behind every proxy"),
+    need("haproxy", "haproxy", "a peer"),
+    need("caddy", "caddy", "a peer"),
+    need("wrk", "wrk", "load over HTTP/1.1"),
+    need("h2load", "nghttp2-client", "load over HTTP/2"),
+    need("openssl", "openssl", "the peers' certificate"),
+    need("taskset", "util-linux", "one core each"),
 ];
 
 const fn need(program: &'static str, package: &'static str, what_for: &'static str) -> Need {

@@ -1,0 +1,108 @@
+//! What a process and its children use, from /proc (proc(5)).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Ticks per second of the times in /proc: USER_HZ, which is 100 on every Linux that Debian runs on.
+const TICKS: u64 = 100;
+
+/// CPU time, user and system, of a process and all its children so far.
+#[derive(Clone, Copy)]
+pub struct CpuTime(Duration);
+
+impl CpuTime {
+    /// # Errors
+    /// When the process has ended.
+    pub fn of(pid: u32) -> Result<Self> {
+        Ok(Self(family(pid)?.iter().filter_map(|&pid| cpu_time(&format!("/proc/{pid}/stat")).ok()).sum()))
+    }
+
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// CPU time so far of each thread of a process and its children, by thread id.
+///
+/// # Errors
+/// When the process has ended.
+pub fn threads(pid: u32) -> Result<BTreeMap<u32, Duration>> {
+    let mut times = BTreeMap::new();
+    for pid in family(pid)? {
+        for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let name = entry?.file_name();
+            let Some(thread) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            if let Ok(time) = cpu_time(&format!("/proc/{pid}/task/{thread}/stat")) {
+                times.insert(thread, time);
+            }
+        }
+    }
+    Ok(times)
+}
+
+/// Resident memory in bytes of a process and all its children.
+///
+/// # Errors
+/// When the process has ended.
+pub fn resident(pid: u32) -> Result<u64> {
+    let kilobytes = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    Ok(family(pid)?.iter().filter_map(kilobytes).sum::<u64>() * 1024)
+}
+
+/// A process and all its descendants.
+fn family(pid: u32) -> Result<Vec<u32>> {
+    let mut parents = BTreeMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        if let Some(parent) = fields(&stat).and_then(|fields| fields.get(1)?.parse::<u32>().ok()) {
+            parents.insert(pid, parent);
+        }
+    }
+    parents.get(&pid).with_context(|| format!("process {pid} has ended"))?;
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        family.extend(parents.iter().filter(|(_, of)| **of == parent).map(|(child, _)| *child));
+        next += 1;
+    }
+    Ok(family)
+}
+
+fn cpu_time(stat: &str) -> Result<Duration> {
+    let text = fs::read_to_string(stat)?;
+    let fields = fields(&text).context("odd stat line")?;
+    let ticks = |at: usize| -> Result<u64> { Ok(fields.get(at).context("short stat line")?.parse()?) };
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 1000 / TICKS))
+}
+
+/// The fields after the program's name, which may itself have spaces and parentheses: state, parent, …
+fn fields(stat: &str) -> Option<Vec<&str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_very_process() {
+        let me = std::process::id();
+        assert!(resident(me).unwrap() > 100_000);
+        assert!(threads(me).unwrap().contains_key(&me));
+        assert!(CpuTime::of(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn names_with_parentheses() {
+        assert_eq!(fields("7 (a) b) S 1 2").unwrap(), ["S", "1", "2"]);
+    }
+}
