@@ -30,6 +30,9 @@ impl Lab {
     pub fn new() -> Result<Self> {
         let folder = sh::target().join("bench");
         let files = folder.join("files");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?; // Access logs of the last run.
+        }
         fs::create_dir_all(&files)?;
         for (name, size) in [("100b.bin", 100), ("10k.bin", 10 << 10), ("1m.bin", 1 << 20)] {
             fs::write(files.join(name), vec![b'x'; size])?;
@@ -60,7 +63,7 @@ impl Lab {
         let app_port = free_port()?;
         let body = "x".repeat(100);
         let config = format!(
-            "daemon off; pid app.pid; error_log stderr error; worker_processes 1; worker_rlimit_nofile 20000;
+            "daemon off; user root; pid app.pid; error_log stderr error; worker_processes 1; worker_rlimit_nofile 20000;
              events {{ worker_connections 8192; }}
              http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; open_file_cache max=100;
                      client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;

@@ -129,7 +129,7 @@ fn nginx(setup: Setup, lab: &Lab, port: u16, workers: u32) -> String {
     };
     let secure = if tls { "ssl http2" } else { "" };
     format!(
-        "daemon off; pid nginx-{port}.pid; error_log stderr error; worker_processes {workers}; worker_rlimit_nofile 20000;
+        "daemon off; user root; pid nginx-{port}.pid; error_log stderr error; worker_processes {workers}; worker_rlimit_nofile 20000;
          events {{ worker_connections 8192; }}
          http {{ access_log access-{port}.log combined buffer=64k flush=1s;
                  sendfile on; tcp_nopush on; keepalive_requests 100000000;
@@ -166,7 +166,7 @@ fn caddy(setup: Setup, lab: &Lab, port: u16) -> String {
         Setup::Files => format!("root * {folder}/files\n  file_server"),
     };
     format!(
-        "{{\n  admin off\n  auto_https disable_redirects\n  default_sni localhost\n  persist_config off\n}}\n\
+        "{{\n  admin off\n  auto_https disable_redirects\n  default_sni localhost\n}}\n\
          {scheme}://localhost:{port}, {scheme}://127.0.0.1:{port} {{\n  bind 127.0.0.1\n  log {{\n    output file {folder}/caddy-{port}.log\n  }}\n  {tls}\n  {place}\n}}\n"
     )
 }
