@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use doorstep_net::ConnInfo;
+use doorstep_net::{ConnInfo, Drain};
 use doorstep_proto::http1::{BodyFraming, RequestHead, parse_request, write_response_head};
 use http::{StatusCode, Version};
 
@@ -33,7 +33,7 @@ pub(super) async fn exchange(
     info: &Arc<ConnInfo>,
     head: &Bytes,
     timer: &mut Timer,
-    draining: bool,
+    drain: &Drain,
 ) -> Exchanged {
     let head = match parse_request(head) {
         Ok(head) => head,
@@ -86,7 +86,7 @@ pub(super) async fn exchange(
     }
     wire.lock().response_started = true;
     record.tell(response.finished.take());
-    let sending = Sending { method: &method, version, client_keeps, draining };
+    let sending = Sending { method: &method, version, client_keeps, draining: drain.is_draining() };
     let sent = send(wire, response, &sending, &mut record, timer, &engine.limits).await;
     let received = wire.lock().received;
     match sent {

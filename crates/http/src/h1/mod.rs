@@ -35,7 +35,7 @@ pub(crate) async fn serve(engine: &Engine, conn: Conn, drain: Drain) {
             match next_head(&wire, &mut wait).await {
                 Next::Head(head) => {
                     first = false;
-                    let served = exchange(engine, &wire, &info, &head, &mut timer, drain.is_draining()).await;
+                    let served = exchange(engine, &wire, &info, &head, &mut timer, &drain).await;
                     match served {
                         Exchanged::KeepAlive => {}
                         Exchanged::Close => break,

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream as bytes both ways, for protocols that took it over (RFC 8441).
@@ -63,13 +63,5 @@ impl AsyncWrite for StreamIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.send.send_data(Bytes::new(), true).map_err(io::Error::other))
-    }
-}
-
-impl Drop for StreamIo {
-    fn drop(&mut self) {
-        if !self.recv.is_end_stream() {
-            self.send.send_reset(Reason::CANCEL);
-        }
     }
 }
