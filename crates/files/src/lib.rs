@@ -1,6 +1,11 @@
 //! The file service: folders, listings, zip downloads, uploads.
+//!
+//! [`root::Root`] is the only way to anything on the disk, and [`policy::Policy`] says which names may be seen.
 
+mod error;
 #[expect(dead_code, reason = "the bounds of modules that follow")]
 mod limits;
 pub mod policy;
 pub mod root;
+
+pub use error::FilesError;

@@ -76,3 +76,12 @@ pub const MAX_PART_HEADERS: usize = 16 * 1024;
 
 /// Parts of one multipart form.
 pub const MAX_PARTS: usize = 10_000;
+
+/// Symbolic links followed on the way to one file, as the kernel's own bound.
+pub const MAX_LINKS: usize = 40;
+
+/// The longest path beneath the root, as the kernel's own bound (`PATH_MAX`).
+pub const MAX_PATH: usize = 4096;
+
+/// How often a path is resolved again when a rename on the way made the kernel unsure.
+pub const MAX_RESOLVE_TRIES: usize = 16;
