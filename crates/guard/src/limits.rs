@@ -1,0 +1,41 @@
+//! Bounds of the guards.
+
+use std::time::Duration;
+
+/// Bytes of a login form. More is answered 413.
+pub const MAX_LOGIN_FORM: usize = 16 * 1024;
+/// Bytes of the address that a login returns to; a longer one becomes `/`.
+pub const MAX_RETURN_TO: usize = 4 * 1024;
+/// How long a browser stays logged in. A restart of doorstep ends it too.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Session cookies of one request that are looked at.
+pub const MAX_SESSION_COOKIES: usize = 4;
+
+/// Wrong passwords from one address before it has to wait.
+pub const FREE_ATTEMPTS: u32 = 5;
+/// The first wait; it doubles with each further wrong password.
+pub const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait between two attempts from one address.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Wrong passwords are forgotten when none came for this long.
+pub const FORGET_AFTER: Duration = Duration::from_secs(3600);
+/// Addresses whose wrong passwords are remembered.
+pub const MAX_THROTTLED: usize = 4096;
+
+/// Part of a second whose bytes are sent at once by a rate limit: it sets how smooth the flow is.
+pub const SLICE_TIME: Duration = Duration::from_millis(20);
+/// The most bytes sent at once under a rate limit, whatever the rate.
+pub const MAX_SLICE: usize = 64 * 1024;
+/// Unused time that a rate limit lets a client, or all together, catch up on.
+pub const RATE_BURST: Duration = Duration::from_millis(50);
+/// Least bytes of a file read at once under a rate limit.
+pub const MIN_FILE_READ: usize = 16 * 1024;
+/// Clients whose pace is kept apart; those beyond share one.
+pub const MAX_PACED_CLIENTS: usize = 8192;
+
+/// How long a broken `--once` download stays reserved for whoever began it.
+pub const RESUME_GRACE: Duration = Duration::from_secs(60);
+/// Parts of one file that are remembered to see whether all of it was downloaded.
+pub const MAX_PARTS: usize = 64;
+/// Files that are remembered so.
+pub const MAX_PARTIAL_FILES: usize = 16;
