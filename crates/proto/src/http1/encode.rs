@@ -23,11 +23,16 @@ pub fn write_request_head(out: &mut Vec<u8>, method: &Method, target: &str, head
 /// Writes each field as a line, its name in the customary `Title-Case`: a few old programs insist on it.
 pub fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
-        write_name(out, name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        write_field(out, name, value.as_bytes());
     }
+}
+
+/// Writes one field line. `value` must be a valid field value: no CR, LF or NUL.
+pub fn write_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    write_name(out, name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the line before a chunk's data.

@@ -1,0 +1,166 @@
+//! Who asks, by which address: the fields that tell the app, and the ones a client must not set itself.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
+use doorstep_http::Request;
+use http::HeaderMap;
+use http::header;
+
+/// Whether a field claims who the client is or what it asked for, which only a proxy may say, or would be taken for
+/// such a field, or for one that frames the message, by an app that does not tell `-` from `_` (as CGI and WSGI do
+/// not). `name` is lower case.
+pub fn is_identity_claim(name: &str) -> bool {
+    if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return is_claim(name);
+    }
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
+    is_claim(&plain) || super::hop::is_hop_by_hop(&plain) || is_guarded(&plain)
+}
+
+fn is_claim(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("x-") else {
+        return matches!(
+            name,
+            "forwarded"
+                | "client-ip"
+                | "true-client-ip"
+                | "cf-connecting-ip"
+                | "cf-connecting-ipv6"
+                | "fastly-client-ip"
+                | "remote-addr"
+                | "remote-user"
+                | "front-end-https"
+                | "proxy"
+        );
+    };
+    rest.starts_with("forwarded")
+        || rest.starts_with("original-")
+        || rest.starts_with("remote-")
+        || rest.starts_with("authenticated-")
+        || matches!(
+            rest,
+            "real-ip"
+                | "client-ip"
+                | "cluster-client-ip"
+                | "envoy-external-address"
+                | "rewrite-url"
+                | "host"
+                | "host-override"
+                | "http-host-override"
+                | "scheme"
+                | "url-scheme"
+                | "proxyuser-ip"
+                | "webauth-user"
+                | "ssl-client-verify"
+                // Next.js skips its middleware, and so its access checks, for it (CVE-2025-29927).
+                | "middleware-subrequest"
+        )
+}
+
+/// Fields whose twins in other spelling could pass for the real one.
+fn is_guarded(name: &str) -> bool {
+    matches!(
+        name,
+        "host" | "content-length" | "content-type" | "authorization" | "cookie" | "origin" | "referer" | "expect"
+    )
+}
+
+/// Writes `X-Forwarded-For`, `-Host`, `-Port`, `-Proto`, `X-Real-IP` and `Forwarded` (RFC 7239); what is
+/// said of the host only if `with_host`.
+pub fn write_forwarded(out: &mut Vec<u8>, request: &Request, with_host: bool) {
+    let ip = request.peer_ip();
+    let scheme = request.scheme();
+    let host = if with_host { request.authority.as_str() } else { "" };
+    // A `Vec` takes whatever is written to it.
+    let _ = write!(out, "X-Forwarded-For: {ip}\r\nX-Real-Ip: {ip}\r\nX-Forwarded-Proto: {scheme}\r\n");
+    if !host.is_empty() {
+        let _ = write!(out, "X-Forwarded-Host: {host}\r\nX-Forwarded-Port: {}\r\n", port(host, scheme));
+    }
+    let _ = match ip {
+        IpAddr::V4(ip) => write!(out, "Forwarded: by={};for={ip};", our_name()),
+        IpAddr::V6(ip) => write!(out, "Forwarded: by={};for=\"[{ip}]\";", our_name()),
+    };
+    if !host.is_empty() {
+        let _ = write!(out, "host=\"{host}\";");
+    }
+    let _ = write!(out, "proto={scheme}\r\n");
+}
+
+/// Whether this very process sent the request: it is asked to be its own upstream.
+pub fn came_from_us(headers: &HeaderMap) -> bool {
+    headers.get_all(header::FORWARDED).iter().any(|value| {
+        let ours = our_name().as_bytes();
+        value.as_bytes().windows(ours.len()).any(|part| part == ours)
+    })
+}
+
+/// The port a visitor used.
+fn port<'a>(authority: &'a str, scheme: &str) -> &'a str {
+    let after_host = authority.rfind(']').map_or(authority, |end| authority.get(end..).unwrap_or_default());
+    match after_host.rsplit_once(':') {
+        Some((_, port)) => port,
+        None if scheme == "https" => "443",
+        None => "80",
+    }
+}
+
+/// An obfuscated identifier (RFC 7239 section 6.3) of this process, by which a request that comes back is known.
+fn our_name() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| format!("_doorstep{:016x}", RandomState::new().build_hasher().finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_and_their_twins() {
+        for name in [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "x_forwarded_for",
+            "x-forwarded_host",
+            "x.forwarded.for",
+            "x_real_ip",
+            "remote_user",
+            "content_length",
+            "transfer_encoding",
+            "x-middleware-subrequest",
+            "proxy",
+        ] {
+            assert!(is_identity_claim(name), "{name}");
+        }
+        for name in ["accept", "x-requested-with", "x-csrf-token", "my_header", "x_api_key", "cookie", "host"] {
+            assert!(!is_identity_claim(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn ports() {
+        assert_eq!(port("a.local:8080", "http"), "8080");
+        assert_eq!(port("a.local", "https"), "443");
+        assert_eq!(port("[::1]", "http"), "80");
+        assert_eq!(port("[::1]:81", "http"), "81");
+    }
+
+    #[test]
+    fn v6_addresses_are_quoted() {
+        let mut request = Request::get("/");
+        let mut conn = (*request.conn).clone();
+        conn.peer = "[2001:db8::1]:7".parse().unwrap();
+        request.conn = conn.into();
+        request.authority = "[::1]:8080".to_owned();
+        let mut out = Vec::new();
+        write_forwarded(&mut out, &request, true);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(";for=\"[2001:db8::1]\";host=\"[::1]:8080\";proto=http\r\n"), "{text}");
+        assert!(text.contains("X-Forwarded-For: 2001:db8::1\r\n") && text.contains("X-Forwarded-Port: 8080\r\n"));
+    }
+}

@@ -1,0 +1,94 @@
+use doorstep_http::Request;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::cookies;
+use super::origin::Origins;
+
+/// What was noticed while translating.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Translated {
+    /// A cookie lost its `Secure` mark, because the visitor uses plain HTTP.
+    pub cookie_made_insecure: bool,
+}
+
+/// Rewrites what a response says about addresses, so that it is true for the visitor.
+pub fn translate(headers: &mut HeaderMap, request: &Request, origins: &Origins) -> Translated {
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        replace(headers, &name, |value| origins.reference(value, request));
+    }
+    replace(headers, &header::REFRESH, |value| refresh(value, request, origins));
+    if !request.authority.is_empty() {
+        replace(headers, &header::ACCESS_CONTROL_ALLOW_ORIGIN, |value| {
+            (value == origins.own()).then(|| format!("{}://{}", request.scheme(), request.authority))
+        });
+    }
+    // Both speak of the app's own address: another port, and https for a name that is now served by us.
+    headers.remove(header::ALT_SVC);
+    headers.remove(header::STRICT_TRANSPORT_SECURITY);
+    let mut translated = Translated::default();
+    if let header::Entry::Occupied(mut set_cookies) = headers.entry(header::SET_COOKIE) {
+        for value in set_cookies.iter_mut() {
+            let Some(cookie) =
+                value.to_str().ok().and_then(|text| cookies::translate(text, origins, request.conn.tls.is_some()))
+            else {
+                continue;
+            };
+            if let Ok(changed) = HeaderValue::from_str(&cookie.value) {
+                *value = changed;
+                translated.cookie_made_insecure |= cookie.insecure;
+            }
+        }
+    }
+    translated
+}
+
+fn replace(headers: &mut HeaderMap, name: &HeaderName, change: impl FnOnce(&str) -> Option<String>) {
+    let Some(value) = headers.get_mut(name) else { return };
+    let changed = value.to_str().ok().and_then(change);
+    if let Some(changed) = changed.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        *value = changed;
+    }
+}
+
+/// `5; url=http://localhost:8000/x`
+fn refresh(value: &str, request: &Request, origins: &Origins) -> Option<String> {
+    let at = value.to_ascii_lowercase().find("url=")? + "url=".len();
+    let (front, url) = (value.get(..at)?, value.get(at..)?.trim());
+    let bare = url.trim_matches(['"', '\'']);
+    Some(format!("{front}{}", origins.reference(bare, request)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::origin::tests::{upstream, visitor};
+    use super::*;
+
+    #[test]
+    fn addresses_in_a_response() {
+        let origins = Origins::new(&upstream("http://localhost:8000"));
+        let request = visitor("my-laptop.local:8080", false);
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("location", "http://localhost:8000/next"),
+            ("content-location", "http://localhost:8000/this"),
+            ("refresh", "5; URL='http://localhost:8000/x'"),
+            ("access-control-allow-origin", "http://localhost:8000"),
+            ("strict-transport-security", "max-age=1"),
+            ("alt-svc", "h3=\":8000\""),
+            ("set-cookie", "a=1; Domain=localhost"),
+            ("set-cookie", "b=2; Secure"),
+            ("set-cookie", "c=3"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let translated = translate(&mut headers, &request, &origins);
+        assert!(translated.cookie_made_insecure);
+        assert_eq!(headers["location"], "http://my-laptop.local:8080/next");
+        assert_eq!(headers["content-location"], "http://my-laptop.local:8080/this");
+        assert_eq!(headers["refresh"], "5; URL=http://my-laptop.local:8080/x");
+        assert_eq!(headers["access-control-allow-origin"], "http://my-laptop.local:8080");
+        let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
+        assert_eq!(cookies, ["a=1", "b=2", "c=3"]);
+        assert_eq!(headers.len(), 7);
+    }
+}

@@ -1,0 +1,46 @@
+//! Bounds on the exchange with an app. Connecting is bounded in `doorstep_net::limits`.
+
+use std::time::Duration;
+
+/// How long the app may think before its response begins, and how long it may refuse to take more of a request.
+/// Generous, because a development server may first have to compile the page.
+pub const RESPONSE_HEAD: Duration = Duration::from_secs(120);
+/// How long a response may pause. Long, because event streams and long polls pause for as long as nothing happens;
+/// a peer that vanished is noticed by TCP keep-alive, and a visitor who leaves ends the response in any case.
+pub const BODY_IDLE: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long a request body waits for `100 Continue` before it is sent anyway (RFC 9110 section 10.1.1).
+pub const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+/// How long an idle connection is kept for the next request: a little less than gunicorn's 2 s, the shortest
+/// keep-alive in wide use, so that it is us who closes first.
+pub const POOL_IDLE: Duration = Duration::from_millis(1900);
+/// How often a thread looks for idle connections that are too old.
+pub const POOL_SWEEP: Duration = Duration::from_millis(500);
+/// Idle connections to one upstream, in each thread.
+pub const POOL_SIZE: usize = 256;
+/// Interim responses (1xx) before one final response.
+pub const MAX_INTERIM: usize = 16;
+/// Bytes that are read at first, when the length of what comes is not known.
+pub const SMALL_READ: usize = 8 * 1024;
+/// Bytes of a long body that are read at once.
+pub const LARGE_READ: usize = 256 * 1024;
+/// Long bodies on one thread that may each have a buffer of [`LARGE_READ`]; those beyond get [`CROWDED_READ`].
+pub const LARGE_READERS: usize = 64;
+/// Bytes read at once for one of very many long bodies.
+pub const CROWDED_READ: usize = 32 * 1024;
+/// Bytes of a request body whose length is not known that are gathered, as far as they are there already, to tell
+/// the app the length after all: many development servers do not understand chunks.
+pub const GATHERED_BODY: usize = 64 * 1024;
+/// A whole request body of up to this many bytes is copied behind the head, to go out in one write.
+pub const INLINE_BODY: usize = 8 * 1024;
+/// A connection's buffer for request heads is given back when it grew beyond this many bytes.
+pub const KEPT_WRITE_BUFFER: usize = 16 * 1024;
+/// Bytes moved at once on an upgraded connection.
+pub const TUNNEL_BUFFER: usize = 64 * 1024;
+/// Bytes of an error response that are looked at for a known refusal.
+pub const PEEKED_BYTES: usize = 8 * 1024;
+/// Responses of an app that are looked at to recognise its server.
+pub const RECOGNISED_RESPONSES: u32 = 32;
+/// How long a question to the app before sharing may take.
+pub const PROBE: Duration = Duration::from_secs(2);
+/// Bytes read of the answer to such a question.
+pub const PROBE_BYTES: usize = 256 * 1024;

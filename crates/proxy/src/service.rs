@@ -1,0 +1,179 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::BytesMut;
+use doorstep_http::{Body, BoxFuture, Kind, Observer, Request, Response, Service};
+use doorstep_model::{Blame, Proxy};
+use doorstep_net::{BoxIo, Connect, Io};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::client::{Answer, Connection, Failure, Upload, UploadFraming, UpstreamBody, exchange};
+use crate::framework::{Framework, Learnt, inspector};
+use crate::headers::{HeadPlan, Origins, came_from_us, offered_protocols, strip_hop_by_hop, translate, write_head};
+use crate::pool::{self, PoolKey};
+use crate::tunnel::tunnel;
+use crate::{ProxyError, down};
+
+/// Passes requests to one app.
+pub struct ReverseProxy {
+    proxy: Proxy,
+    origins: Origins,
+    connect: Arc<dyn Connect>,
+    observer: Arc<dyn Observer>,
+    key: PoolKey,
+    learnt: Arc<Learnt>,
+    down: AtomicBool,
+}
+
+impl ReverseProxy {
+    pub fn new(proxy: Proxy, connect: Arc<dyn Connect>, observer: Arc<dyn Observer>) -> Self {
+        let origins = Origins::new(&proxy.upstream);
+        let (key, learnt) = (PoolKey::unique(), Arc::new(Learnt::default()));
+        Self { proxy, origins, connect, observer, key, learnt, down: AtomicBool::new(false) }
+    }
+
+    async fn answer(&self, mut request: Request) -> Response {
+        let outcome = if came_from_us(&request.headers) {
+            Err(ProxyError::Loop)
+        } else {
+            let body = std::mem::replace(&mut request.body, Body::Empty);
+            self.pass(&mut request, body).await
+        };
+        match outcome {
+            Ok(response) => {
+                self.down.store(false, Ordering::Relaxed);
+                response
+            }
+            Err(error) => {
+                if error.blame() != Blame::Client && !self.down.swap(true, Ordering::Relaxed) {
+                    self.observer.found(down::finding(&self.proxy.upstream, &error));
+                }
+                down::answer(&request, &self.proxy.upstream, &error)
+            }
+        }
+    }
+
+    async fn pass(&self, request: &mut Request, body: Body) -> Result<Response, ProxyError> {
+        let hold = request.header(header::EXPECT).is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
+        let mut upload = Upload::prepare(body, hold).await?;
+        let upgrade = offered_protocols(request);
+        let mut connection = self.pooled(request, &upload);
+        loop {
+            let mut ready = match connection.take() {
+                Some(pooled) => pooled,
+                None => Connection::new(self.connect.connect(&self.proxy.upstream).await?),
+            };
+            let framing = upload.framing();
+            write_head(&mut ready.out, request, &self.plan(request, framing, upload.is_held(), upgrade.as_deref()));
+            match exchange(ready, upload, &request.method, &request.interim).await {
+                Ok(answer) if answer.head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    return switch(answer, upgrade.as_deref());
+                }
+                Ok(answer) => return Ok(self.respond(request, answer, framing)),
+                Err(failure) => upload = again(failure, &request.method, hold)?,
+            }
+        }
+    }
+
+    /// An idle connection. Where the request could not be sent twice, one that is certainly alive.
+    fn pooled(&self, request: &Request, upload: &Upload) -> Option<Connection> {
+        let certain = !request.method.is_idempotent() || !upload.is_repeatable();
+        pool::take(self.key, certain)
+    }
+
+    fn plan<'a>(
+        &'a self,
+        request: &'a Request,
+        framing: UploadFraming,
+        expect: bool,
+        upgrade: Option<&'a str>,
+    ) -> HeadPlan<'a> {
+        let keep_host = self.proxy.keep_host && !request.authority.is_empty();
+        let hide_host = self.learnt.hides_host();
+        // Rails, and Next.js for its server actions, compare Origin with X-Forwarded-Host.
+        let knows_host =
+            (self.learnt.framework() == Framework::Rails && !hide_host) || request.headers.contains_key("next-action");
+        HeadPlan {
+            origins: &self.origins,
+            host: if keep_host { &request.authority } else { &self.proxy.upstream.authority },
+            translate: !self.proxy.keep_host,
+            keep_origin: knows_host,
+            hide_host,
+            framing,
+            expect,
+            upgrade,
+        }
+    }
+
+    fn respond(&self, request: &Request, mut answer: Answer, framing: UploadFraming) -> Response {
+        let status = answer.head.status;
+        let mut headers = std::mem::take(&mut answer.head.headers);
+        self.learnt.look_at(&headers);
+        let origin = || format!("{}://{}", request.scheme(), request.authority);
+        let inspect = inspector(&self.learnt, &self.observer, status, &headers, &request.authority, origin);
+        strip_hop_by_hop(&mut headers);
+        if request.method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
+            // The engine frames the body.
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        if !self.proxy.keep_host {
+            let translated = translate(&mut headers, request, &self.origins);
+            if translated.cookie_made_insecure {
+                self.learnt.tell_insecure_cookie(self.observer.as_ref());
+            }
+        }
+        // An app that overlooks a body takes it for the next request: one of a kind that is often overlooked ends
+        // its connection, so that nobody can smuggle a request in it.
+        let body_is_plain = matches!(framing, UploadFraming::Length(_))
+            && !request.method.is_safe()
+            && request.method != Method::DELETE;
+        let reuse = (framing == UploadFraming::None || body_is_plain).then_some(self.key);
+        let mut body = UpstreamBody::new(answer, reuse, inspect);
+        let body = match body.take_whole() {
+            Some(whole) => whole.into(),
+            None => Body::stream(body),
+        };
+        let mut response = Response::new(status).with_body(body).with_kind(Kind::Proxied);
+        response.headers = headers;
+        response
+    }
+}
+
+impl Service for ReverseProxy {
+    fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        Box::pin(self.answer(request))
+    }
+}
+
+/// The body for a second attempt, where one is safe (RFC 9110 section 9.2.2): the app cannot have seen the request, or
+/// had closed the idle connection that it was sent by, and the method says that twice does no more than once.
+fn again(failure: Failure, method: &Method, hold: bool) -> Result<Upload, ProxyError> {
+    let safe = failure.reused && (failure.unsent || (failure.stale && method.is_idempotent()));
+    match failure.upload.rewound(hold) {
+        Some(upload) if safe => Ok(upload),
+        _ => Err(failure.error),
+    }
+}
+
+/// Hands the connection's bytes over, if the app switched to a protocol that the client had offered.
+fn switch(answer: Answer, offered: Option<&str>) -> Result<Response, ProxyError> {
+    let Answer { head, connection, upload } = answer;
+    let mut headers: HeaderMap = head.headers;
+    let chosen = headers.get(header::UPGRADE).cloned().ok_or(ProxyError::UnsolicitedUpgrade)?;
+    let was_offered = |name: &str| {
+        offered.is_some_and(|offered| offered.split(", ").any(|one| one.eq_ignore_ascii_case(name.trim())))
+    };
+    if !chosen.to_str().is_ok_and(was_offered) || !upload.is_sent() || !connection.is_flushed() {
+        return Err(ProxyError::UnsolicitedUpgrade);
+    }
+    strip_hop_by_hop(&mut headers);
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, chosen);
+    let mut response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_kind(Kind::Proxied);
+    response.headers = headers;
+    let (upstream, early): (Io, BytesMut) = (connection.io, connection.read);
+    response.upgrade = Some(Box::new(move |client: BoxIo| Box::pin(tunnel(client, upstream, early))));
+    Ok(response)
+}
