@@ -19,4 +19,4 @@ pub use drain::{Drain, DrainControl};
 pub use listen::{BindError, ListenerGroup};
 pub use quota::{Quota, QuotaPass};
 pub use tls::{TlsError, server_config};
-pub use workers::{Workers, raise_descriptor_limit};
+pub use workers::{WorkerMain, Workers, raise_descriptor_limit};

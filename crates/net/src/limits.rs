@@ -20,3 +20,5 @@ pub const CONNECT: Duration = Duration::from_secs(5);
 pub const CONNECT_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried.
 pub const MAX_ADDRESSES: usize = 16;
+/// Threads per worker for work that waits for a disk or takes long.
+pub const MAX_BLOCKING_THREADS: usize = 64;

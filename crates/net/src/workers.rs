@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::limits::{MAX_CONNECTIONS, RESERVED_DESCRIPTORS};
+use crate::limits::{MAX_BLOCKING_THREADS, MAX_CONNECTIONS, RESERVED_DESCRIPTORS};
 
 /// The threads of the data plane: one per core, each with a runtime of its own, sharing nothing on the way of a request.
 pub struct Workers(Vec<JoinHandle<()>>);
@@ -19,7 +19,10 @@ impl Workers {
     pub fn start(mains: Vec<WorkerMain>) -> io::Result<Self> {
         let mut threads = Vec::new();
         for (index, main) in mains.into_iter().enumerate() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(MAX_BLOCKING_THREADS)
+                .build()?;
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             threads.push(thread.spawn(move || {
                 runtime.block_on(main());
