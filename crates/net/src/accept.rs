@@ -38,7 +38,8 @@ pub async fn accept_loop(
                 let Some(pass) = quota.admit(peer.ip()) else { continue };
                 let (acceptor, handler, drain) = (acceptor.clone(), handler.clone(), drain.clone());
                 tokio::spawn(async move {
-                    if let Some(conn) = prepare(socket, peer, acceptor).await {
+                    // Boxed, so that the room a handshake needs goes with it.
+                    if let Some(conn) = Box::pin(prepare(socket, peer, acceptor)).await {
                         handler.handle(conn, drain).await;
                     }
                     drop(pass);

@@ -31,11 +31,11 @@ pub(super) async fn exchange(
     engine: &Engine,
     wire: &Wire,
     info: &Arc<ConnInfo>,
-    head: &Bytes,
+    head: Bytes,
     timer: &mut Timer,
     drain: &Drain,
 ) -> Exchanged {
-    let head = match parse_request(head) {
+    let head = match parse_request(&head) {
         Ok(head) => head,
         Err(error) => {
             super::refuse_head(engine, wire, info, error).await;

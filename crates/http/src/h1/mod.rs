@@ -35,7 +35,8 @@ pub(crate) async fn serve(engine: &Engine, conn: Conn, drain: Drain) {
             match next_head(&wire, &mut wait).await {
                 Next::Head(head) => {
                     first = false;
-                    let served = exchange(engine, &wire, &info, &head, &mut timer, &drain).await;
+                    // Boxed, so that an idle connection does not carry the room that a request needs.
+                    let served = Box::pin(exchange(engine, &wire, &info, head, &mut timer, &drain)).await;
                     match served {
                         Exchanged::KeepAlive => {}
                         Exchanged::Close => break,
