@@ -3,7 +3,7 @@ use http::HeaderMap;
 
 use super::error::ChunkError;
 use super::fields::parse_fields;
-use super::limits::{MAX_CHUNK_DIGITS, MAX_CHUNK_EXTENSIONS, MAX_CHUNK_LINE, MAX_TRAILERS};
+use super::limits::{MAX_CHUNK, MAX_CHUNK_DIGITS, MAX_CHUNK_EXTENSIONS, MAX_CHUNK_LINE, MAX_TRAILERS};
 
 /// Decodes the chunked transfer coding (RFC 9112 section 7.1).
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ impl ChunkedDecoder {
             return Err(ChunkError::Extension);
         }
         let size = std::str::from_utf8(size).map_err(|_| ChunkError::Size)?;
-        u64::from_str_radix(size, 16).map_err(|_| ChunkError::Size)
+        u64::from_str_radix(size, 16).ok().filter(|size| *size <= MAX_CHUNK).ok_or(ChunkError::Size)
     }
 }
 
@@ -249,7 +249,8 @@ mod tests {
     fn refused() {
         let zeros = [b'0'; 17];
         let long = [b"1;".as_slice(), &[b'a'; 600]].concat();
-        let table: [(&[u8], ChunkError); 12] = [
+        let table: [(&[u8], ChunkError); 13] = [
+            (b"ffffffffffffffff\r\n", ChunkError::Size),
             (b"g\r\n", ChunkError::Size),
             (b"\r\n", ChunkError::Size),
             (b"-1\r\n", ChunkError::Size),

@@ -12,6 +12,8 @@ pub const MAX_LEADING_EMPTY_LINES: usize = 4;
 pub const MAX_CHUNK_LINE: usize = 512;
 /// Digits of a chunk size; 16 hexadecimal digits are 64 bits.
 pub const MAX_CHUNK_DIGITS: usize = 16;
+/// Bytes of one chunk. More than a disk holds is no chunk but an attempt at an overflow.
+pub const MAX_CHUNK: u64 = 1 << 60;
 /// Bytes of chunk extensions in one body, all chunks together.
 pub const MAX_CHUNK_EXTENSIONS: usize = 4 * 1024;
 /// Bytes of one trailer section.

@@ -220,8 +220,10 @@ fn explain(error: httparse::Error, line: &[u8]) -> HeadError {
 }
 
 fn is_some_version(line: &[u8]) -> bool {
-    let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    let mut words = line.split(|byte| *byte == b' ');
+    let word = words.by_ref().nth(2).unwrap_or_default();
+    words.next().is_none()
+        && matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -288,6 +290,7 @@ mod tests {
         let status = |text: &str| parse(text).unwrap_err().status().as_u16();
         assert_eq!(status("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505);
         assert_eq!(status("GET / HTTQ/1.1\r\nHost: a\r\n\r\n"), 400);
+        assert_eq!(status("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
         assert_eq!(status(&format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(MAX_REQUEST_LINE))), 414);
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(MAX_FIELDS))), 431);
         assert_eq!(status("GET / HTTP/1.1\r\nHost: a\r\nExpect: pizza\r\n\r\n"), 417);
