@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the project's own rules, checked instead of remembered.
 
+mod docs;
 mod rings;
 mod source;
 mod words;
@@ -30,6 +31,7 @@ pub fn run() -> Result<()> {
     let mut breaches = rings::check(&rings::read_workspace()?);
     breaches.extend(source::check(&files));
     breaches.extend(words::check(&files));
+    breaches.extend(docs::check(&files, |path| sh::root().join(path).exists()));
     for breach in &breaches {
         println!("{breach}");
     }
