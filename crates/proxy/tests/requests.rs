@@ -105,7 +105,7 @@ async fn an_early_answer_is_passed_though_the_upload_is_cut() {
 async fn faults_of_the_client_are_its_own() {
     let origin = Origin::start(|_, mut peer| async move {
         peer.head().await;
-        peer.to_end().await;
+        peer.everything().await;
     })
     .await;
     for (error, status) in [

@@ -22,7 +22,7 @@ async fn bytes_pass_both_ways_and_each_way_ends_by_itself() {
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nX-A: 1\r\n\r\nearly ",
         )
         .await;
-        let question = peer.to_end().await;
+        let question = peer.everything().await;
         peer.say(&format!("answer to {question}")).await;
         peer.stream.shutdown().await.unwrap();
     })

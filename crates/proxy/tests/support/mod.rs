@@ -127,7 +127,7 @@ impl Peer {
         }
     }
 
-    pub async fn to_end(&mut self) -> String {
+    pub async fn everything(&mut self) -> String {
         while self.more().await.is_some() {}
         String::from_utf8(std::mem::take(&mut self.buffer)).unwrap()
     }
