@@ -78,7 +78,8 @@ impl Peer {
         };
         match self {
             Self::Doorstep => {
-                command.args(["share", "--local", "--no-qr", "--port", &port.to_string()]);
+                command.args(["share", "--local", "--quiet", "--port", &port.to_string(), "--log"]);
+                command.arg(lab.folder.join(format!("access-{port}.log")));
                 match setup {
                     Setup::Proxy { tls } => {
                         command.arg(format!("http://127.0.0.1:{}", lab.app_port)).args(tls.then_some("--tls"));

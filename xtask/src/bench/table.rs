@@ -59,8 +59,8 @@ fn introduction() -> Result<String> {
     Ok(format!(
         "# Benchmarks\n\n\
          Written by `cargo xtask bench`. {}; {}. {versions}.\n\n\
-         Everything runs on one machine over loopback. Each server is pinned to one core and has its access log on (doorstep to standard\n\
-         output, nginx to a file with a 64 kB buffer, haproxy to standard output, caddy to a file) and doorstep its limits too; wrk or h2load and\n\
+         Everything runs on one machine over loopback. Each server is pinned to one core and writes its access log to a file (doorstep and nginx\n\
+         buffered, haproxy and caddy as they do by default), and doorstep has all its limits on; wrk or h2load and\n\
          the app behind the proxies (nginx) share the other core. Medians of {} rounds, the servers taking turns in each round. The\n\
          figure that counts is **CPU time of the server per request**, user and system of all its processes, as a ratio to nginx in the same\n\
          run; gaps below a tenth are ties. A shared machine makes throughput and latency swing far more, so they are there for orientation only.\n",
