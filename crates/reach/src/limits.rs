@@ -14,9 +14,9 @@ pub(crate) const CHAIN_DEPTH: usize = 16;
 /// Rules looked at before a rule set counts as too large to judge.
 pub(crate) const RULE_VISITS: usize = 1_000_000;
 
-/// How long a name on the local network is asked for before it counts as free. Responders answer at once, or within
-/// 120 ms where the answer may be shared (RFC 6762 section 6); the rest is for sleepy wireless.
-pub(crate) const LOOKUP_TIME: Duration = Duration::from_millis(700);
+/// How long a name on the local network is asked for before it counts as free: long enough for a second query, since
+/// a responder that multicast its answer a moment ago keeps silent for a second (RFC 6762 section 6).
+pub(crate) const LOOKUP_TIME: Duration = Duration::from_millis(1300);
 
 /// How long to go on listening after the first answer, for a second machine with the same name.
 pub(crate) const LOOKUP_SETTLE: Duration = Duration::from_millis(200);
@@ -29,7 +29,10 @@ pub(crate) const PUBLISH_TIME: Duration = Duration::from_secs(4);
 pub(crate) const NAME_TRIES: u32 = 20;
 
 /// How long after a failure a name is tried again.
-pub(crate) const MDNS_RECHECK: Duration = Duration::from_secs(10);
+pub(crate) const MDNS_RECHECK: Duration = Duration::from_secs(3);
+
+/// How often the responder looks for new and vanished addresses, in seconds.
+pub(crate) const MDNS_ADDRESS_CHECK: u32 = 2;
 
 /// How often a published name is asked for again.
 pub(crate) const MDNS_VERIFY: Duration = Duration::from_secs(60);

@@ -42,7 +42,7 @@ fn from_netdev(found: netdev::Interface) -> Interface {
     });
     Interface {
         kind: kind_with(&found.name, medium),
-        up: found.is_up() && !no_carrier,
+        up: found.is_up() && found.is_running() && !no_carrier,
         has_default_route: found.default || found.gateway.is_some(),
         addresses: v4.chain(v6).collect(),
         name: found.name,

@@ -16,11 +16,11 @@ use tokio::time::{sleep, timeout};
 use crate::interfaces::{self, Kind};
 use crate::limits;
 
-mod lookup;
 mod name;
+mod querier;
 mod responder;
 
-use lookup::lookup;
+use querier::Querier;
 use responder::{Events, Outcome, Responder};
 
 /// What to announce.
@@ -42,7 +42,7 @@ pub struct Announcement {
 pub enum Status {
     /// Asking whether the name is free, announcing it, asking for it.
     Publishing,
-    /// The name was asked for by multicast just now, and answered with this computer's addresses.
+    /// The name was heard on the network, by multicast, with this computer's addresses.
     Published {
         /// `my-laptop.local`
         name: String,
@@ -144,7 +144,7 @@ struct Published {
     events: Option<Events>,
 }
 
-/// Finds a free name, announces it, and hears it answered.
+/// Finds a free name, announces it, and hears it announced.
 async fn publish(announcement: &Announcement, live: &Live) -> Result<Published, String> {
     let label = name::host_label(&announcement.host_name);
     let failed = |error: mdns_sd::Error| format!("multicast DNS does not work here: {error}");
@@ -155,11 +155,12 @@ async fn publish(announcement: &Announcement, live: &Live) -> Result<Published, 
             return Err("this computer is not connected to a local network".into());
         }
         let is_own = |ip: &IpAddr| own.iter().any(|(_, own)| own == ip);
+        let stranger = |heard: &BTreeSet<IpAddr>| heard.iter().find(|ip| !is_own(ip)).copied();
         let name = format!("{}.local", name::numbered(&label, attempt));
-        let holders =
-            lookup(&name, responder::interfaces(&announcement.bind), limits::LOOKUP_TIME).await.map_err(failed)?;
-        if let Some(by) = holders.iter().find(|ip| !is_own(ip)) {
-            taken.get_or_insert(Taken { name, by: Some(*by) });
+        let mut querier = Querier::ask(&name, responder::interfaces(&announcement.bind)).map_err(failed)?;
+        let holders = querier.listen(limits::LOOKUP_TIME).await;
+        if let Some(by) = stranger(holders) {
+            taken.get_or_insert(Taken { name, by: Some(by) });
             continue;
         }
         if !holders.is_empty() {
@@ -171,14 +172,13 @@ async fn publish(announcement: &Announcement, live: &Live) -> Result<Published, 
             Outcome::Announced => {}
             Outcome::Conflict => {
                 drop(take(live));
-                taken.get_or_insert(Taken { name, by: None });
+                let by = stranger(querier.listen(limits::LOOKUP_SETTLE).await);
+                taken.get_or_insert(Taken { name, by });
                 continue;
             }
             Outcome::Silent => return Err("this computer could not announce its name on the network".into()),
         }
-        let heard =
-            lookup(&name, responder::interfaces(&announcement.bind), limits::PUBLISH_TIME).await.map_err(failed)?;
-        if heard.iter().any(is_own) {
+        if querier.listen(limits::PUBLISH_TIME).await.iter().any(is_own) {
             return Ok(Published { name, taken, events: Some(events) });
         }
         return Err(format!("{name} was announced, but nothing on the network answers for it"));
@@ -200,7 +200,8 @@ async fn stay(announcement: &Announcement, published: &Published) {
             () = conflict => return,
         }
         let interfaces = responder::interfaces(&announcement.bind);
-        let Ok(heard) = lookup(&published.name, interfaces, limits::LOOKUP_TIME).await else { return };
+        let Ok(mut querier) = Querier::ask(&published.name, interfaces) else { return };
+        let heard = querier.listen(limits::LOOKUP_TIME).await;
         let own: BTreeSet<IpAddr> = own_addresses().await.into_iter().map(|(_, ip)| ip).collect();
         if heard.is_empty() || !heard.is_subset(&own) {
             return;

@@ -34,6 +34,7 @@ impl Responder {
     pub(super) fn start(announcement: &Announcement, name: &str) -> mdns_sd::Result<(Self, Events)> {
         let responder = Self { daemon: ServiceDaemon::new()? };
         let events = Events(responder.daemon.monitor()?);
+        responder.daemon.set_ip_check_interval(limits::MDNS_ADDRESS_CHECK)?;
         responder.daemon.disable_interface(IfKind::All)?;
         responder.daemon.enable_interface(interfaces(&announcement.bind))?;
         let service = if announcement.tls { "_https._tcp.local." } else { "_http._tcp.local." };
