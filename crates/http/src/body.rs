@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use doorstep_model::Blame;
 use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
 
 /// A body that may be streamed, with trailers. [`Body::File`] exists so that the engine can hand it to the kernel.
 pub enum Body {
@@ -17,8 +18,9 @@ pub enum Body {
     Stream(BoxBody),
 }
 
-/// Any stream of frames.
-pub type BoxBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>;
+/// Any stream of frames. Sync though streams are not, so that a service can hold a `&Request` while it waits; nobody
+/// ever contends for the lock.
+pub struct BoxBody(Mutex<Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>>);
 
 /// `len` bytes of an open file from `offset`. A file that turns out shorter ends the body with an error.
 #[derive(Clone, Debug)]
@@ -60,7 +62,7 @@ impl BodyError {
 impl Body {
     /// Boxes any stream of frames.
     pub fn stream(body: impl http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static) -> Self {
-        Self::Stream(Box::pin(body))
+        Self::Stream(BoxBody(Mutex::new(Box::pin(body))))
     }
 
     /// The exact length in bytes where it is known.
@@ -69,7 +71,7 @@ impl Body {
             Self::Empty => Some(0),
             Self::Full(bytes) => Some(bytes.len() as u64),
             Self::File(range) => Some(range.len),
-            Self::Stream(body) => http_body::Body::size_hint(body).exact(),
+            Self::Stream(body) => http_body::Body::size_hint(&*body.0.lock()).exact(),
         }
     }
 
@@ -79,7 +81,7 @@ impl Body {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::File(range) => range.len == 0,
-            Self::Stream(body) => http_body::Body::is_end_stream(body),
+            Self::Stream(body) => http_body::Body::is_end_stream(&*body.0.lock()),
         }
     }
 
@@ -126,7 +128,7 @@ impl http_body::Body for Body {
                 let read = range.read_chunk(FILE_CHUNK);
                 Poll::Ready(Some(read.map(Frame::data).map_err(BodyError::File)))
             }
-            Self::Stream(body) => body.as_mut().poll_frame(cx),
+            Self::Stream(body) => body.0.get_mut().as_mut().poll_frame(cx),
         }
     }
 
@@ -136,7 +138,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Stream(body) => http_body::Body::size_hint(body),
+            Self::Stream(body) => http_body::Body::size_hint(&*body.0.lock()),
             known => SizeHint::with_exact(known.len().unwrap_or(0)),
         }
     }

@@ -1,0 +1,184 @@
+//! A shared folder: files, `index.html`, listings, and what happens where there is nothing.
+
+mod cache;
+pub(crate) mod find;
+mod redirect;
+mod serve;
+pub(crate) mod small;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use doorstep_http::{BoxFuture, Request, Response, Service, pages};
+use doorstep_model::{FileOptions, UploadPolicy};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+
+use self::cache::Cache;
+use self::find::{Found, Opened, Refusal};
+use crate::listing::{self, ListingContext};
+use crate::policy::Policy;
+use crate::query::Query;
+use crate::root::Root;
+use crate::variant::coding::Accepted;
+use crate::{FilesError, cors, zip};
+
+/// Serves a folder. What it answers is at most [`crate::limits::CACHE_TRUST`] older than the disk.
+pub struct FolderService {
+    root: Arc<Root>,
+    options: FileOptions,
+    /// Of the folder, for people.
+    name: String,
+    cache: Cache,
+}
+
+impl FolderService {
+    /// # Errors
+    /// The folder is not there, is no folder or may not be read.
+    pub fn open(path: &Path, options: &FileOptions) -> Result<Self, FilesError> {
+        let root = Root::open(path, Policy { hidden: options.hidden })?;
+        let name = root.path().file_name().map_or("/".into(), |name| name.to_string_lossy().into_owned());
+        Ok(Self { root: Arc::new(root), options: options.clone(), name, cache: Cache::default() })
+    }
+
+    /// The answer from memory alone, if it can be had.
+    fn at_once(&self, request: &Request) -> Option<Response> {
+        if !reads(&request.method) {
+            return None;
+        }
+        let file = self.cache.get(&request.path)?;
+        if !file.is_current(&self.root) {
+            self.cache.remove(&request.path);
+            return None;
+        }
+        let wants_parts = request.headers.contains_key(header::RANGE);
+        Some(file.ready(Accepted::of(&request.headers), wants_parts)?.answer(request))
+    }
+
+    async fn respond(&self, request: Request) -> Response {
+        let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS");
+        if request.method == Method::OPTIONS {
+            return Response::new(StatusCode::NO_CONTENT).with(header::ALLOW, allowed);
+        }
+        if !reads(&request.method) {
+            let detail = "Files here can be read, and nothing else.";
+            return pages::problem(&request, StatusCode::METHOD_NOT_ALLOWED, detail).with(header::ALLOW, allowed);
+        }
+        match find::find(&self.root, &request.path, self.is_site()) {
+            Ok(Found::File(opened)) => match self.file(&request, opened, &request.path).await {
+                Ok(response) => response,
+                Err(refusal) => self.refuse(&request, refusal).await,
+            },
+            Ok(Found::Folder(folder)) => self.folder(&request, &folder).await,
+            Ok(Found::Redirect) => redirect::to_folder(&request),
+            Err(refusal) => self.refuse(&request, refusal).await,
+        }
+    }
+
+    /// Where visitors may add files, none of them becomes the page of a folder or of an error.
+    fn is_site(&self) -> bool {
+        self.options.upload == UploadPolicy::Off
+    }
+
+    async fn folder(&self, request: &Request, folder: &str) -> Response {
+        if Query::of(&request.target).has("zip") {
+            return zip::respond(&self.root, folder, request, &self.name).await;
+        }
+        let context = ListingContext { root_name: self.name.clone(), upload: None };
+        listing::respond(&self.root, folder, request, &context).await
+    }
+
+    async fn refuse(&self, request: &Request, refusal: Refusal) -> Response {
+        let (status, detail) = match &refusal {
+            Refusal::NotFound => (StatusCode::NOT_FOUND, "There is nothing at this address.".to_owned()),
+            Refusal::Forbidden => {
+                (StatusCode::FORBIDDEN, "The computer that shares this file does not let doorstep read it.".to_owned())
+            }
+            Refusal::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This computer has too much to do at the moment. Try again in a few seconds.".to_owned(),
+            ),
+            Refusal::Failed(error) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("This computer could not read the file: {error}."))
+            }
+        };
+        if status == StatusCode::NOT_FOUND && self.is_site() {
+            if self.options.spa
+                && is_navigation(request)
+                && let Some(response) = self.stand_in(request, "index.html", StatusCode::OK).await
+            {
+                return response;
+            }
+            if let Some(response) = self.stand_in(request, "404.html", status).await {
+                return response;
+            }
+        }
+        let response = pages::problem(request, status, &detail);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return response.with(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+
+    /// Answers with a file of the root in place of what is not there.
+    async fn stand_in(&self, request: &Request, name: &str, status: StatusCode) -> Option<Response> {
+        let opened = find::open(&self.root, name.to_owned()).ok()?;
+        if status == StatusCode::OK {
+            return self.file(request, opened, &format!("/{name}")).await.ok();
+        }
+        self.error_page(request, opened, status).await.ok()
+    }
+}
+
+impl Service for FolderService {
+    fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        if let Some(response) = self.at_once(&request) {
+            return Box::pin(std::future::ready(response));
+        }
+        Box::pin(async move {
+            let asked = self.options.cors.then(|| cors::Asked::of(&request));
+            let mut response = self.respond(request).await;
+            if let Some(asked) = asked {
+                cors::allow(&mut response, &asked);
+            }
+            response
+        })
+    }
+}
+
+fn reads(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
+}
+
+/// Whether somebody goes to a page, as opposed to a page asking for its parts: those must fail when they are missing.
+fn is_navigation(request: &Request) -> bool {
+    if let Some(mode) = request.header("sec-fetch-mode") {
+        return mode == "navigate";
+    }
+    let has_extension = request.path.rsplit('/').next().is_some_and(|last| last.contains('.'));
+    let takes_anything = request.header(header::ACCEPT).is_none_or(|accept| accept.contains("*/*"));
+    request.wants_html() || (takes_anything && !has_extension)
+}
+
+/// The headers that all variants of a file have in common.
+fn headers_of(opened: &Opened, options: &FileOptions, mime: &crate::mime::MimeType) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, mime.value.clone());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Kept by browsers, but asked about each time: what is shared may change at any moment.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if mime.compressible {
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if options.cors {
+        cors::allow_any(&mut headers);
+    }
+    if options.upload != UploadPolicy::Off && mime.active {
+        // It may be a visitor's. A page of a visitor must not act in the name of the share.
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+        headers.insert(header::CONTENT_DISPOSITION, crate::disposition::attachment(opened.name()));
+    }
+    headers
+}
