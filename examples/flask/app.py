@@ -38,8 +38,10 @@ def echo():
 def ticks():
     """Server-sent events, one at a time."""
 
+    count = int(request.args.get("n", 5))
+
     def stream():
-        for number in range(int(request.args.get("n", 5))):
+        for number in range(count):
             yield f"data: {number}\n\n"
             time.sleep(0.2)
 

@@ -68,23 +68,24 @@ impl Learnt {
 }
 
 /// Something that looks at the beginning of a response's body as it passes, if this response could be a refusal or a
-/// debug page. `host` is the one that the visitor asked for.
+/// debug page. `host` is the one that the visitor asked for; `own_origin` gives the request's `Origin` if it is that of
+/// the shared address.
 pub fn inspector(
     learnt: &Arc<Learnt>,
     observer: &Arc<dyn Observer>,
     status: StatusCode,
     headers: &HeaderMap,
     host: &str,
-    origin: impl FnOnce() -> String,
+    own_origin: impl FnOnce() -> Option<String>,
 ) -> Option<Inspect> {
     let telling = matches!(status.as_u16(), 400 | 403 | 404 | 500) || is_short_plain_answer(status, headers);
     if !telling || headers.contains_key(header::CONTENT_ENCODING) {
         return None;
     }
-    let (learnt, observer, host, origin) = (learnt.clone(), observer.clone(), host.to_owned(), origin());
+    let (learnt, observer, host, origin) = (learnt.clone(), observer.clone(), host.to_owned(), own_origin());
     Some(Box::new(move |seen| {
         let text = String::from_utf8_lossy(seen);
-        if let Some(refusal) = refusal(status, &text, learnt.framework(), &host, &origin) {
+        if let Some(refusal) = refusal(status, &text, learnt.framework(), &host, origin.as_deref()) {
             if refusal.of_forwarded_host {
                 learnt.host_refused.store(true, Ordering::Relaxed);
             }

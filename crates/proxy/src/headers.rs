@@ -9,7 +9,7 @@ mod response;
 
 pub use forwarded::came_from_us;
 pub use hop::strip_hop_by_hop;
-pub use origin::{Origins, host_of};
+pub use origin::{Origins, Presented, host_of};
 pub use request::{HeadPlan, offered_protocols, write_head};
 pub use response::translate;
 

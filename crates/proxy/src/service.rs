@@ -10,7 +10,9 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::client::{Answer, Connection, Failure, Upload, UploadFraming, UpstreamBody, exchange};
 use crate::framework::{Framework, Learnt, inspector};
-use crate::headers::{HeadPlan, Origins, came_from_us, offered_protocols, strip_hop_by_hop, translate, write_head};
+use crate::headers::{
+    HeadPlan, Origins, Presented, came_from_us, offered_protocols, strip_hop_by_hop, translate, write_head,
+};
 use crate::pool::{self, PoolKey};
 use crate::tunnel::tunnel;
 use crate::{ProxyError, down};
@@ -110,8 +112,11 @@ impl ReverseProxy {
         let status = answer.head.status;
         let mut headers = std::mem::take(&mut answer.head.headers);
         self.learnt.look_at(&headers);
-        let origin = || format!("{}://{}", request.scheme(), request.authority);
-        let inspect = inspector(&self.learnt, &self.observer, status, &headers, &request.authority, origin);
+        let own_origin = || {
+            let origin = request.header(header::ORIGIN)?;
+            matches!(self.origins.present(origin, request), Presented::Own(_)).then(|| origin.to_owned())
+        };
+        let inspect = inspector(&self.learnt, &self.observer, status, &headers, &request.authority, own_origin);
         strip_hop_by_hop(&mut headers);
         if request.method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
             // The engine frames the body.

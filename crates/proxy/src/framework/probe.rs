@@ -28,19 +28,23 @@ const DEBUGGER_FILE: &str = "/?__debugger__=yes&cmd=resource&f=style.css";
 /// Asks the app a few harmless questions; `None` if it does not answer with HTTP in time.
 pub async fn probe(connect: &dyn Connect, upstream: &Upstream) -> Option<AppInfo> {
     let front = ask(connect, upstream, "/").await?;
-    let app = recognise(&front.headers, &front.body);
+    let mut app = recognise(&front.headers, &front.body);
     let framework = app.as_ref().map_or(Framework::Unknown, |app| app.framework);
     let mut findings = Vec::new();
-    let origin = format!("{}://{}", if upstream.tls { "https" } else { "http" }, upstream.authority);
     findings.extend(
-        refusal(front.status, &front.body, framework, host_of(&upstream.authority), &origin)
+        refusal(front.status, &front.body, framework, host_of(&upstream.authority), None)
             .map(|refusal| refusal.finding),
     );
     findings.extend(debug_mode(front.status, &front.body));
     match framework {
-        Framework::Django if findings.is_empty() => {
+        Framework::Django | Framework::Wsgi if findings.is_empty() => {
             if let Some(missing) = ask(connect, upstream, NOWHERE).await {
                 findings.extend(debug_mode(missing.status, &missing.body));
+                // Without its usual middleware, Django is known by its page for what does not exist.
+                let plain = missing.body.contains("The requested resource was not found on this server.");
+                if framework == Framework::Wsgi && (plain || !findings.is_empty()) {
+                    app = Some(App::django());
+                }
             }
         }
         Framework::Werkzeug if findings.is_empty() => {

@@ -11,13 +11,24 @@ pub enum Framework {
     Next,
     Webpack,
     Rails,
+    /// The server of Python's standard library, which Django's `runserver` is too.
+    Wsgi,
     /// Known by name, and nothing special.
     Other,
 }
 
 impl Framework {
-    const ALL: [Self; 8] =
-        [Self::Unknown, Self::Django, Self::Werkzeug, Self::Vite, Self::Next, Self::Webpack, Self::Rails, Self::Other];
+    const ALL: [Self; 9] = [
+        Self::Unknown,
+        Self::Django,
+        Self::Werkzeug,
+        Self::Vite,
+        Self::Next,
+        Self::Webpack,
+        Self::Rails,
+        Self::Wsgi,
+        Self::Other,
+    ];
 
     pub fn code(self) -> u8 {
         self as u8
@@ -34,6 +45,12 @@ pub struct App {
     pub framework: Framework,
     pub name: String,
     pub version: Option<String>,
+}
+
+impl App {
+    pub fn django() -> Self {
+        Self { framework: Framework::Django, name: "Django development server".to_owned(), version: None }
+    }
 }
 
 /// Recognises an app by a response: its head, and the beginning of its body where that is at hand.
@@ -88,7 +105,7 @@ fn by_server(headers: &HeaderMap) -> Option<App> {
         {
             app(Framework::Django, "Django development server", None)
         }
-        "WSGIServer" => app(Framework::Other, "Python wsgiref", version),
+        "WSGIServer" => app(Framework::Wsgi, "Python wsgiref", version),
         "SimpleHTTP" => app(Framework::Other, "Python http.server", version),
         "TornadoServer" if is_jupyter(headers) => app(Framework::Other, "Jupyter", None),
         "TornadoServer" => app(Framework::Other, "Tornado", version),

@@ -12,12 +12,21 @@ pub struct Refusal {
     pub of_forwarded_host: bool,
 }
 
-/// Recognises a refusal by its status and the beginning of its body. `authority` and `origin` are the visitor's.
-pub fn refusal(status: StatusCode, body: &str, framework: Framework, authority: &str, origin: &str) -> Option<Refusal> {
+/// Recognises a refusal by its status and the beginning of its body. `authority` is the visitor's; `own_origin` is
+/// the request's `Origin` if it is that of the shared address, and not of a foreign page that is rightly refused.
+pub fn refusal(
+    status: StatusCode,
+    body: &str,
+    framework: Framework,
+    authority: &str,
+    own_origin: Option<&str>,
+) -> Option<Refusal> {
     let host = host_of(authority);
     match status.as_u16() {
         400 => django_host(body, framework, host),
-        403 => django_csrf(body, origin).or_else(|| vite(body)).or_else(|| rails(body)).or_else(|| webpack(body, host)),
+        403 => {
+            django_csrf(body, own_origin).or_else(|| vite(body)).or_else(|| rails(body)).or_else(|| webpack(body, host))
+        }
         _ => webpack(body, host),
     }
 }
@@ -29,7 +38,7 @@ fn refused(id: &'static str, what: String, why: &str, fix: String) -> Option<Ref
 
 fn django_host(body: &str, framework: Framework, host: &str) -> Option<Refusal> {
     let named = quoted_after(body, "You may need to add ");
-    let plain = framework == Framework::Django && body.contains("<h1>Bad Request (400)</h1>");
+    let plain = matches!(framework, Framework::Django | Framework::Wsgi) && body.contains("<h1>Bad Request (400)</h1>");
     if !(body.contains("DisallowedHost") || (named.is_some() && body.contains("ALLOWED_HOSTS")) || plain) {
         return None;
     }
@@ -42,16 +51,13 @@ fn django_host(body: &str, framework: Framework, host: &str) -> Option<Refusal> 
     )
 }
 
-fn django_csrf(body: &str, origin: &str) -> Option<Refusal> {
+fn django_csrf(body: &str, own_origin: Option<&str>) -> Option<Refusal> {
+    let origin = own_origin?;
     if !body.contains("CSRF verification failed") {
         return None;
     }
     // With DEBUG the page tells the reason, and some are no matter of addresses.
     if body.contains("CSRF token") && body.contains("Reason given for failure") && !body.contains("checking failed") {
-        return None;
-    }
-    let origin = between(body, "Origin checking failed - ", " does not match").unwrap_or(origin);
-    if origin == "null" || origin.is_empty() {
         return None;
     }
     refused(
@@ -121,7 +127,7 @@ mod tests {
 
     fn fix(status: u16, body: &str, framework: Framework) -> Option<(&'static str, String)> {
         let status = StatusCode::from_u16(status).unwrap();
-        refusal(status, body, framework, "my-laptop.local:8080", "http://my-laptop.local:8080")
+        refusal(status, body, framework, "my-laptop.local:8080", Some("http://my-laptop.local:8080"))
             .map(|refusal| (refusal.finding.id, refusal.finding.fix))
     }
 
@@ -138,9 +144,9 @@ mod tests {
             (
                 403,
                 "<p>CSRF verification failed. Request aborted.</p><p>Reason given for failure:</p><pre>Origin checking \
-                 failed - http://b.local:8080 does not match any trusted origins.",
+                 failed - http://my-laptop.local:8080 does not match any trusted origins.",
                 "django-csrf",
-                "In settings.py: CSRF_TRUSTED_ORIGINS = [\"http://b.local:8080\"]",
+                "In settings.py: CSRF_TRUSTED_ORIGINS = [\"http://my-laptop.local:8080\"]",
             ),
             (
                 403,
@@ -174,6 +180,12 @@ mod tests {
         }
         let plain = fix(400, "<h1>Bad Request (400)</h1>", Framework::Django);
         assert_eq!(plain.map(|(id, _)| id), Some("django-disallowed-host"));
+    }
+
+    #[test]
+    fn a_foreign_page_is_rightly_refused() {
+        let page = "CSRF verification failed. Origin checking failed - http://evil.example does not match any";
+        assert_eq!(refusal(StatusCode::FORBIDDEN, page, Framework::Django, "h:1", None), None);
     }
 
     #[test]
