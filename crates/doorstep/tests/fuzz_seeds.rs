@@ -1,0 +1,57 @@
+//! Runs every fuzz target's check on its seeds, so that what fuzzing found stays mended (see fuzz/README.md).
+
+#[path = "../../../fuzz/src/checks/mod.rs"]
+mod checks;
+
+use std::fs;
+use std::path::Path;
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("a folder entry").path();
+        let bytes = fs::read(&path).expect("a seed");
+        println!("{}", path.display());
+        check(&bytes);
+        // Every seed cut short, and with each byte changed, is a test too.
+        for at in 0..bytes.len() {
+            check(&bytes[..at]);
+            let mut changed = bytes.clone();
+            changed[at] = changed[at].wrapping_add(1);
+            check(&changed);
+        }
+        count += 1;
+    }
+    assert!(count > 0, "no seeds in {}", folder.display());
+}
+
+#[test]
+fn request_head() {
+    replay("request_head", checks::request_head::check);
+}
+
+#[test]
+fn chunked() {
+    replay("chunked", checks::chunked::check);
+}
+
+#[test]
+fn response_head() {
+    replay("response_head", checks::response_head::check);
+}
+
+#[test]
+fn path() {
+    replay("path", checks::path::check);
+}
+
+#[test]
+fn guard() {
+    replay("guard", checks::guard::check);
+}
+
+#[test]
+fn connection() {
+    replay("connection", checks::connection::check);
+}

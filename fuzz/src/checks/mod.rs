@@ -1,0 +1,15 @@
+//! What the fuzz targets check: each takes any bytes and panics where something is wrong.
+
+#![allow(dead_code, reason = "each fuzz target uses one of them")]
+
+pub mod chunked;
+pub mod connection;
+pub mod guard;
+pub mod path;
+pub mod request_head;
+pub mod response_head;
+
+/// Takes the first byte off as a number that steers the check; the rest is its input.
+fn split_off_byte(data: &[u8]) -> Option<(usize, &[u8])> {
+    data.split_first().map(|(first, rest)| (usize::from(*first), rest))
+}
