@@ -14,6 +14,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use time::OffsetDateTime;
 
 use crate::local::Subject;
 use crate::{CertsError, limits, store};
@@ -37,7 +38,7 @@ impl Bundle {
     /// Makes and signs a new certificate for `subject`, with `key`.
     pub(crate) fn generate(subject: &Subject, key: &KeyPair, now: SystemTime) -> Result<Self, CertsError> {
         let mut params = CertificateParams::default();
-        params.not_before = (now - limits::BACKDATED).into();
+        params.not_before = OffsetDateTime::from(now - limits::BACKDATED);
         params.not_after = params.not_before + limits::VALIDITY;
         params.serial_number = Some(random_serial()?);
         params.subject_alt_names = alternative_names(subject)?;

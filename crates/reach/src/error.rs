@@ -7,12 +7,8 @@ use doorstep_model::Blame;
 pub enum ReachError {
     #[error("no browser was opened: {0}")]
     Browser(String),
-    #[error("the mDNS responder did not start: {0}")]
-    Mdns(String),
     #[error("{program} could not be run: {source}")]
     Run { program: String, source: io::Error },
-    #[error("{program} did not finish within {seconds} s")]
-    TimedOut { program: String, seconds: u64 },
 }
 
 impl ReachError {
