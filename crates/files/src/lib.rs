@@ -4,13 +4,13 @@
 
 pub mod disposition;
 mod error;
-#[expect(dead_code, reason = "the bounds of modules that follow")]
 mod limits;
 pub mod listing;
 pub mod policy;
 pub mod query;
 mod random;
 pub mod root;
+pub mod upload;
 pub mod zip;
 
 pub use error::FilesError;

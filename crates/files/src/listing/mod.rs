@@ -4,7 +4,7 @@
 
 pub mod assets;
 mod body;
-mod human;
+pub(crate) mod human;
 mod icon;
 mod natural;
 mod order;

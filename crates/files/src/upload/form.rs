@@ -1,0 +1,160 @@
+//! Uploads in one go: `curl -T` (PUT), and forms (`curl -F`, browsers without JavaScript).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use doorstep_http::{Request, Response};
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+
+use super::multipart::{Event, Multipart, MultipartError};
+use super::name;
+use super::partial::{Partial, open_folder};
+use super::refusal::{Asked, Refusal};
+use super::writer::Writer;
+use super::{Saved, Uploads, blocking, fresh, next_bytes, space, told};
+use crate::listing::text;
+use crate::random;
+use crate::root::Folder;
+
+/// A file being received. Dropped before it is complete, it leaves nothing behind.
+struct Incoming {
+    partial: Option<Arc<Partial>>,
+    writer: Writer,
+    name: String,
+}
+
+impl Uploads {
+    /// The last component of the path is the file's name.
+    pub(super) async fn put(&self, request: &mut Request, asked: &Asked) -> Result<Response, Refusal> {
+        let path = request.path.trim_start_matches('/');
+        let (folder, said) = path.rsplit_once('/').unwrap_or(("", path));
+        if said.is_empty() {
+            return Err(Refusal::Bad("The address must end with the file's name: curl -T FILE ADDRESS/NAME"));
+        }
+        let name = name::sanitise(said, self.root.policy())?;
+        let folder = self.visible_folder(folder)?;
+        let expected = request.body.len();
+        let _turn = self.turn()?;
+        let folder = self.open_base(folder, expected).await?;
+        let mut incoming = self.start(folder, name).await?;
+        while let Some(bytes) = next_bytes(&mut request.body).await {
+            self.append(&mut incoming, bytes.map_err(Refusal::Body)?).await?;
+        }
+        let saved = incoming.publish().await?;
+        Ok(self.report(&[saved], asked))
+    }
+
+    /// Every part of the form that is a file.
+    pub(super) async fn form(&self, request: &mut Request, asked: &Asked) -> Result<Response, Refusal> {
+        let mut form = Multipart::new(request.header(header::CONTENT_TYPE).unwrap_or_default())?;
+        let folder = self.folder_of(request)?;
+        let _turn = self.turn()?;
+        let folder = self.open_base(folder, None).await?;
+        let mut saved = Vec::new();
+        let mut incoming: Option<Incoming> = None;
+        loop {
+            while let Some(event) = form.next_event()? {
+                match event {
+                    Event::Begin { file: Some(said), .. } if !said.is_empty() => {
+                        let name = name::sanitise(&said, self.root.policy())?;
+                        incoming = Some(self.start(Arc::clone(&folder), name).await?);
+                    }
+                    // An ordinary field, or a file field that was left empty.
+                    Event::Begin { .. } => incoming = None,
+                    Event::Data(bytes) => {
+                        if let Some(incoming) = &mut incoming {
+                            self.append(incoming, bytes).await?;
+                        }
+                    }
+                    Event::End => {
+                        if let Some(incoming) = incoming.take() {
+                            saved.push(incoming.publish().await?);
+                        }
+                    }
+                }
+            }
+            match next_bytes(&mut request.body).await {
+                Some(bytes) => form.feed(&bytes.map_err(Refusal::Body)?),
+                None => break,
+            }
+        }
+        form.finish()?;
+        if saved.is_empty() {
+            return Err(Refusal::Bad("No file was chosen."));
+        }
+        Ok(self.report(&saved, asked))
+    }
+
+    async fn open_base(&self, folder: PathBuf, expected: Option<u64>) -> Result<Arc<Folder>, Refusal> {
+        if let Some(size) = expected {
+            self.check_size(size)?;
+        }
+        let root = Arc::clone(&self.root);
+        blocking(move || {
+            let folder = open_folder(&root, &folder, &[], false)?.ok_or(Refusal::NoFolder)?;
+            if space::left(&folder)? < expected.unwrap_or(1) { Err(Refusal::NoSpace) } else { Ok(Arc::new(folder)) }
+        })
+        .await
+    }
+
+    async fn start(&self, folder: Arc<Folder>, name: String) -> Result<Incoming, Refusal> {
+        let id = random::token().map_err(Refusal::Disk)?;
+        let count = Arc::clone(&self.partials);
+        let partial = Arc::new(blocking(move || Partial::create(folder, &id, &count)).await?);
+        let writer = Writer::new(Arc::clone(&partial.file), 0, None);
+        Ok(Incoming { partial: Some(partial), writer, name })
+    }
+
+    async fn append(&self, incoming: &mut Incoming, bytes: Bytes) -> Result<(), Refusal> {
+        self.check_size(incoming.writer.offset() + bytes.len() as u64)?;
+        incoming.writer.push(bytes).await
+    }
+
+    fn report(&self, saved: &[Saved], asked: &Asked) -> Response {
+        if asked.html {
+            // A redirection, so that reloading the page sends nothing twice.
+            let location = HeaderValue::try_from(format!("?saved={}", saved.len()));
+            return fresh(Response::new(StatusCode::SEE_OTHER))
+                .with(header::LOCATION, location.unwrap_or(HeaderValue::from_static("?")));
+        }
+        if !asked.json {
+            return fresh(Response::text(StatusCode::CREATED, told(saved, self.only)));
+        }
+        let mut body = String::from("{\"saved\":[");
+        for (at, file) in saved.iter().enumerate().filter(|_| !self.only) {
+            if at > 0 {
+                body.push(',');
+            }
+            text::push_json(&file.name, &mut body);
+        }
+        body.push_str("]}\n");
+        fresh(Response::new(StatusCode::CREATED))
+            .with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .with_body(body)
+    }
+}
+
+impl Incoming {
+    async fn publish(mut self) -> Result<Saved, Refusal> {
+        self.writer.flush().await?;
+        let size = self.writer.offset();
+        let Some(partial) = self.partial.clone() else { return Err(MultipartError::Malformed.into()) };
+        let wanted = self.name.clone();
+        let name = blocking(move || partial.publish(&wanted)).await?;
+        self.partial = None;
+        Ok(Saved { name, size })
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let Some(partial) = self.partial.take() else { return };
+        // Freeing a large file takes a while, and this may be the thread that serves everybody else.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || partial.remove())),
+            Err(_) => partial.remove(),
+        }
+    }
+}
