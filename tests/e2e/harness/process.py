@@ -33,9 +33,9 @@ class Answer:
 
 
 class Doorstep:
-    """`doorstep share ARGS…`, running."""
+    """`doorstep share ARGS…`, running; behind the command `prefix`, if there is one."""
 
-    def __init__(self, args, folder, cwd=None, env=None, stdin=None, open_files=None):
+    def __init__(self, args, folder, cwd=None, env=None, stdin=None, open_files=None, prefix=()):
         folder.mkdir(parents=True, exist_ok=True)
         self.arguments = [str(a) for a in args]
         self.events = []
@@ -47,7 +47,7 @@ class Doorstep:
             limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))  # noqa: E731
         with open(self._stderr, "wb") as stderr:
             self.process = subprocess.Popen(
-                [BINARY, "share", *self.arguments],
+                [*prefix, BINARY, "share", *self.arguments],
                 cwd=cwd or folder,
                 env={**os.environ, "HOME": str(folder), "NO_COLOR": "1", **(env or {})},
                 stdin=stdin if stdin is not None else subprocess.DEVNULL,

@@ -80,6 +80,11 @@ pub fn host_name() -> String {
     return std::env::var("COMPUTERNAME").unwrap_or_default();
 }
 
+/// The name that a computer called `host_name` asks for: `My Laptop` becomes `my-laptop.local`.
+pub fn local_name(host_name: &str) -> String {
+    format!("{}.local", name::host_label(host_name))
+}
+
 impl Publisher {
     /// Starts publishing in the background and returns at once. Needs a tokio runtime with timers.
     pub fn start(announcement: Announcement) -> Self {
