@@ -266,4 +266,15 @@ fn a_firewall_that_drops_is_seen() {
     assert_eq!(check(3005), Firewall::Open);
     assert!(laptop.program(how_to_allow.strip_prefix("sudo ").unwrap()));
     assert_eq!(check(8080), Firewall::Open);
+
+    assert!(laptop.ip("addr add 2001:db8:7::1/64 dev lan0 nodad"));
+    assert!(laptop.program("nft add table ip6 more"));
+    assert!(laptop.program("nft add chain ip6 more input { type filter hook input priority 0 ; policy drop ; }"));
+    assert_eq!(
+        check(8080),
+        Firewall::Drops {
+            which: "nftables (table ip6 more, chain input) for IPv6".into(),
+            how_to_allow: "sudo nft insert rule ip6 more input tcp dport 8080 accept".into()
+        }
+    );
 }

@@ -80,6 +80,10 @@ pub async fn check(port: u16, interfaces: &[Interface]) -> Firewall {
     for packet in &packets {
         match rules.judge(packet, manager).await {
             Firewall::Open => {}
+            // The visitor by IPv4 came first, and was not turned away for certain.
+            Firewall::Drops { which, how_to_allow } if packet.destination.is_ipv6() && packets.len() > 1 => {
+                return Firewall::Drops { which: format!("{which} for IPv6"), how_to_allow };
+            }
             drops @ Firewall::Drops { .. } => return drops,
             other => unsure = unsure.or(Some(other)),
         }
