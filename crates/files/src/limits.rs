@@ -85,3 +85,36 @@ pub const MAX_PATH: usize = 4096;
 
 /// How often a path is resolved again when a rename on the way made the kernel unsure.
 pub const MAX_RESOLVE_TRIES: usize = 16;
+
+/// Files up to this size are kept in memory once they were asked for.
+pub const MAX_SMALL_FILE: u64 = 64 * 1024;
+
+/// Bytes of small files in memory, of one share.
+pub const MAX_CACHED: usize = 64 * 1024 * 1024;
+
+/// Bytes that a cached file counts beside its contents.
+pub const CACHED_OVERHEAD: usize = 1024;
+
+/// How long a cached file is served before the disk is asked again whether it changed: how stale an answer can be.
+pub const CACHE_TRUST: Duration = Duration::from_millis(50);
+
+/// A file that was changed this short a time ago may change again without a new time stamp, so it is not cached yet.
+pub const CACHE_SETTLED: Duration = Duration::from_millis(20);
+
+/// Readings of a small file that changes while it is read, before it is given up.
+pub const MAX_READ_TRIES: usize = 4;
+
+/// Ranges in one request; with more the whole file is sent.
+pub const MAX_RANGES: usize = 64;
+
+/// Smaller files are not compressed: nothing is gained.
+pub const MIN_COMPRESSED: u64 = 1024;
+
+/// Larger files are not compressed on the way: a known length, progress and resuming are worth more.
+pub const MAX_COMPRESSED: u64 = 16 * 1024 * 1024;
+
+/// Files being compressed at once. Each takes up to about 4 MB. Further ones are sent as they are.
+pub const MAX_COMPRESSORS: usize = 32;
+
+/// Bytes of a file compressed, or read off the data plane, at a time.
+pub const FILE_CHUNK: usize = 128 * 1024;

@@ -57,7 +57,8 @@ impl From<io::Error> for Refusal {
 /// Opens what the canonical `path` of a request names, `index.html` in place of its folder where `with_index`.
 pub fn find(root: &Root, path: &str, with_index: bool) -> Result<Found, Refusal> {
     let relative = path.trim_matches('/');
-    if !root.policy().allows_path(Path::new(relative)) {
+    // A path that is not canonical has an unknown meaning.
+    if !path.starts_with('/') || !root.policy().allows_path(Path::new(relative)) {
         return Err(Refusal::NotFound);
     }
     if !path.ends_with('/') {

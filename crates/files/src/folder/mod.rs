@@ -5,8 +5,6 @@ pub(crate) mod find;
 mod redirect;
 mod serve;
 pub(crate) mod small;
-#[cfg(test)]
-mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +20,7 @@ use crate::listing::{self, ListingContext};
 use crate::policy::Policy;
 use crate::query::Query;
 use crate::root::Root;
+use crate::upload::{self, Uploads};
 use crate::variant::coding::Accepted;
 use crate::{FilesError, cors, zip};
 
@@ -32,6 +31,7 @@ pub struct FolderService {
     /// Of the folder, for people.
     name: String,
     cache: Cache,
+    uploads: Option<Uploads>,
 }
 
 impl FolderService {
@@ -40,7 +40,9 @@ impl FolderService {
     pub fn open(path: &Path, options: &FileOptions) -> Result<Self, FilesError> {
         let root = Root::open(path, Policy { hidden: options.hidden })?;
         let name = root.path().file_name().map_or("/".into(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { root: Arc::new(root), options: options.clone(), name, cache: Cache::default() })
+        let root = Arc::new(root);
+        let uploads = Uploads::new(Arc::clone(&root), &name, &options.upload);
+        Ok(Self { root, options: options.clone(), name, cache: Cache::default(), uploads })
     }
 
     /// The answer from memory alone, if it can be had.
@@ -58,7 +60,12 @@ impl FolderService {
     }
 
     async fn respond(&self, request: Request) -> Response {
-        let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS");
+        if let Some(uploads) = self.uploads.as_ref().filter(|uploads| uploads.wants(&request)) {
+            return uploads.handle(request).await;
+        }
+        let methods =
+            if self.is_site() { "GET, HEAD, OPTIONS" } else { "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE" };
+        let allowed = HeaderValue::from_static(methods);
         if request.method == Method::OPTIONS {
             return Response::new(StatusCode::NO_CONTENT).with(header::ALLOW, allowed);
         }
@@ -79,14 +86,15 @@ impl FolderService {
 
     /// Where visitors may add files, none of them becomes the page of a folder or of an error.
     fn is_site(&self) -> bool {
-        self.options.upload == UploadPolicy::Off
+        self.uploads.is_none()
     }
 
     async fn folder(&self, request: &Request, folder: &str) -> Response {
         if Query::of(&request.target).has("zip") {
             return zip::respond(&self.root, folder, request, &self.name).await;
         }
-        let context = ListingContext { root_name: self.name.clone(), upload: None };
+        let upload = self.uploads.as_ref().map(|uploads| uploads.zone(request));
+        let context = ListingContext { root_name: self.name.clone(), upload };
         listing::respond(&self.root, folder, request, &context).await
     }
 
@@ -175,10 +183,12 @@ fn headers_of(opened: &Opened, options: &FileOptions, mime: &crate::mime::MimeTy
     if options.cors {
         cors::allow_any(&mut headers);
     }
-    if options.upload != UploadPolicy::Off && mime.active {
+    if options.upload != UploadPolicy::Off {
         // It may be a visitor's. A page of a visitor must not act in the name of the share.
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-        headers.insert(header::CONTENT_DISPOSITION, crate::disposition::attachment(opened.name()));
+        let mut hardened = Response::new(StatusCode::OK);
+        hardened.headers = headers;
+        upload::harden(&mut hardened, opened.name());
+        return hardened.headers;
     }
     headers
 }

@@ -78,7 +78,7 @@ impl Small {
             siblings: OnceLock::new(),
             compressed: [const { OnceLock::new() }; 3],
             checked: AtomicU64::new(now()),
-            used: AtomicBool::new(true),
+            used: AtomicBool::new(false),
         }
     }
 

@@ -1,0 +1,132 @@
+//! Content codings and which of them a client takes (RFC 9110 section 12.5.3).
+
+use http::header::{self, HeaderMap};
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    Brotli,
+    Zstd,
+    Gzip,
+}
+
+impl Coding {
+    /// Smallest result first: the order for siblings that somebody compressed ahead of time.
+    pub const BY_SIZE: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
+    /// Least work first: the order for compressing on the way.
+    pub const BY_WORK: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
+
+    /// As in `Content-Encoding`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// What a compressed sibling's name ends with.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Brotli => ".br",
+            Self::Zstd => ".zst",
+            Self::Gzip => ".gz",
+        }
+    }
+}
+
+/// How much a client wants each coding, in thousandths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted([u16; 3]);
+
+impl Accepted {
+    /// What `Accept-Encoding` says. Codings that the client wants less than none at all are left out.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut named: [Option<u16>; 3] = [None; 3];
+        let (mut any, mut identity) = (None, None);
+        let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        for item in lines.flat_map(|line| line.split(',')) {
+            let mut fields = item.split(';').map(str::trim);
+            let coding = fields.next().unwrap_or_default();
+            let Some(weight) = weight(fields) else { continue };
+            let slot = match coding.to_ascii_lowercase().as_str() {
+                "br" => &mut named[Coding::Brotli as usize],
+                "zstd" => &mut named[Coding::Zstd as usize],
+                "gzip" | "x-gzip" => &mut named[Coding::Gzip as usize],
+                "identity" => &mut identity,
+                "*" => &mut any,
+                _ => continue,
+            };
+            *slot = Some(weight);
+        }
+        let floor = identity.unwrap_or(0);
+        Self(named.map(|weight| weight.or(any).filter(|weight| *weight >= floor).unwrap_or(0)))
+    }
+
+    pub fn is_none(self) -> bool {
+        self.0 == [0; 3]
+    }
+
+    /// The codings that the client takes: what it wants most first, then in our own order.
+    pub fn in_order(self, own: [Coding; 3]) -> impl Iterator<Item = Coding> {
+        let mut order = own;
+        order.sort_by_key(|coding| std::cmp::Reverse(self.0[*coding as usize]));
+        order.into_iter().filter(move |coding| self.0[*coding as usize] > 0)
+    }
+}
+
+/// The `q` among an item's parameters, 1000 where there is none; `None` where it is malformed.
+fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> Option<u16> {
+    let Some(q) = parameters.find_map(|field| field.strip_prefix("q=").or_else(|| field.strip_prefix("Q="))) else {
+        return Some(1000);
+    };
+    let (whole, part) = q.split_once('.').unwrap_or((q, ""));
+    if part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let thousandths: u16 = format!("{part:0<3}").parse().ok()?;
+    match whole {
+        "0" => Some(thousandths),
+        "1" if thousandths == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn order(value: &'static str) -> Vec<&'static str> {
+        let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+        Accepted::of(&headers).in_order(Coding::BY_SIZE).map(Coding::name).collect()
+    }
+
+    #[test]
+    fn table() {
+        for (value, expected) in [
+            ("", &[][..]),
+            ("gzip", &["gzip"]),
+            ("x-gzip", &["gzip"]),
+            ("gzip, deflate, br, zstd", &["br", "zstd", "gzip"]),
+            ("GZIP;q=1.0, br;q=0.5", &["gzip", "br"]),
+            ("gzip;q=0, br", &["br"]),
+            ("*", &["br", "zstd", "gzip"]),
+            ("*;q=0.2, gzip", &["gzip", "br", "zstd"]),
+            ("br;q=0, *", &["zstd", "gzip"]),
+            ("identity;q=1, *;q=0", &[]),
+            ("identity, gzip;q=0.5", &[]),
+            ("identity;q=0.5, gzip", &["gzip"]),
+            ("gzip;q=nonsense, br", &["br"]),
+            ("gzip;q=2", &[]),
+            ("gzip;q=0.1234", &[]),
+            ("gzip ; q=0.5 , br;q=0.25", &["gzip", "br"]),
+            ("deflate", &[]),
+            ("gzipped", &[]),
+        ] {
+            assert_eq!(order(value), expected, "{value}");
+        }
+        assert!(Accepted::of(&HeaderMap::new()).is_none());
+    }
+}

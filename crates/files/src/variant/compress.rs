@@ -1,0 +1,224 @@
+//! Compressing on the way, in bounded memory and away from the data plane.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use brotli::CompressorWriter;
+use bytes::Bytes;
+use doorstep_http::BodyError;
+use flate2::write::GzEncoder;
+use http_body::Frame;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
+
+use super::coding::Coding;
+use crate::limits::{FILE_CHUNK, MAX_COMPRESSORS};
+
+const GZIP_LEVEL: u32 = 5;
+const ZSTD_LEVEL: i32 = 3;
+const BROTLI_QUALITY: u32 = 4;
+/// Base-2 logarithm of the window in bytes, for brotli and zstd: what an encoder holds in memory grows with it.
+const WINDOW_LOG: u32 = 19;
+
+static COMPRESSORS: Semaphore = Semaphore::const_new(MAX_COMPRESSORS);
+
+/// Compresses what is in memory. Takes milliseconds for tens of kilobytes: not for the data plane.
+///
+/// # Errors
+/// Only where there is no memory.
+pub fn compress(coding: Coding, bytes: &[u8]) -> io::Result<Bytes> {
+    let mut encoder = Encoder::new(coding)?;
+    encoder.write_all(bytes)?;
+    encoder.finish().map(Bytes::from)
+}
+
+/// A body that is the first `len` bytes of a file, compressed as the client takes it. Compression and reading happen in
+/// blocking threads, one step at a time.
+pub struct Compressed(State);
+
+enum State {
+    Idle(Box<Job>),
+    Busy(JoinHandle<io::Result<Step>>),
+    Done,
+}
+
+/// The job to go on with, `None` when it is done, and what came out.
+type Step = (Option<Box<Job>>, Vec<u8>);
+
+struct Job {
+    file: Arc<File>,
+    offset: u64,
+    end: u64,
+    buffer: Vec<u8>,
+    encoder: Encoder,
+    _permit: SemaphorePermit<'static>,
+}
+
+impl Compressed {
+    /// `None` while as many as may are at work already, or there is no memory: send the file as it is.
+    pub fn begin(file: Arc<File>, len: u64, coding: Coding) -> Option<Self> {
+        let permit = COMPRESSORS.try_acquire().ok()?;
+        let encoder = Encoder::new(coding).ok()?;
+        let buffer = vec![0; FILE_CHUNK];
+        Some(Self(State::Idle(Box::new(Job { file, offset: 0, end: len, buffer, encoder, _permit: permit }))))
+    }
+}
+
+impl http_body::Body for Compressed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            match std::mem::replace(&mut self.0, State::Done) {
+                State::Done => return Poll::Ready(None),
+                State::Idle(job) => self.0 = State::Busy(tokio::task::spawn_blocking(|| job.step())),
+                State::Busy(mut step) => {
+                    let Poll::Ready(done) = Pin::new(&mut step).poll(cx) else {
+                        self.0 = State::Busy(step);
+                        return Poll::Pending;
+                    };
+                    let (job, bytes) = match done.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+                        Ok(step) => step,
+                        Err(error) => return Poll::Ready(Some(Err(BodyError::File(error)))),
+                    };
+                    self.0 = job.map_or(State::Done, State::Idle);
+                    if !bytes.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, State::Done)
+    }
+}
+
+impl Job {
+    /// Compresses one chunk. The end comes after exactly the bytes that the file had when it was opened.
+    fn step(mut self: Box<Self>) -> io::Result<Step> {
+        let most = (self.end - self.offset).min(FILE_CHUNK as u64) as usize;
+        let got = if most == 0 { 0 } else { self.file.read_at(&mut self.buffer[..most], self.offset)? };
+        if got == 0 && most > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+        }
+        self.offset += got as u64;
+        self.encoder.write_all(&self.buffer[..got])?;
+        if self.offset < self.end {
+            let out = self.encoder.take();
+            return Ok((Some(self), out));
+        }
+        Ok((None, self.encoder.finish()?))
+    }
+}
+
+enum Encoder {
+    Brotli(Box<CompressorWriter<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Gzip(GzEncoder<Vec<u8>>),
+}
+
+impl Encoder {
+    fn new(coding: Coding) -> io::Result<Self> {
+        Ok(match coding {
+            Coding::Brotli => {
+                Self::Brotli(Box::new(CompressorWriter::new(Vec::new(), 32 * 1024, BROTLI_QUALITY, WINDOW_LOG)))
+            }
+            Coding::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                encoder.window_log(WINDOW_LOG)?;
+                Self::Zstd(encoder)
+            }
+            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
+        })
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Brotli(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+        }
+    }
+
+    /// What has come out so far.
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(match self {
+            Self::Brotli(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => encoder.get_mut(),
+            Self::Gzip(encoder) => encoder.get_mut(),
+        })
+    }
+
+    fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Brotli(encoder) => Ok(encoder.into_inner()),
+            Self::Zstd(encoder) => encoder.finish(),
+            Self::Gzip(encoder) => encoder.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use doorstep_http::Body;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub fn decompress(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        match coding {
+            Coding::Brotli => brotli::Decompressor::new(bytes, 4096).read_to_end(&mut plain),
+            Coding::Zstd => zstd::stream::read::Decoder::new(bytes).unwrap().read_to_end(&mut plain),
+            Coding::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain),
+        }
+        .unwrap();
+        plain
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn what_goes_in_comes_out(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
+            for coding in Coding::BY_SIZE {
+                prop_assert_eq!(decompress(coding, &compress(coding, &bytes).unwrap()), &bytes[..]);
+            }
+        }
+    }
+
+    fn file_of(bytes: &[u8]) -> Arc<File> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Arc::new(file)
+    }
+
+    #[tokio::test]
+    async fn a_file_of_many_chunks_is_streamed() {
+        let text: Vec<u8> = (0..100_000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
+        for coding in Coding::BY_SIZE {
+            let body = Compressed::begin(file_of(&text), text.len() as u64, coding).unwrap();
+            let bytes = Body::stream(body).collect(text.len()).await.unwrap();
+            assert!(bytes.len() < text.len() / 2, "{coding:?} {}", bytes.len());
+            assert!(decompress(coding, &bytes) == text, "{coding:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrank_breaks_and_one_that_grew_is_cut() {
+        let shrunk = Compressed::begin(file_of(b"short"), 500, Coding::Gzip).unwrap();
+        assert!(matches!(Body::stream(shrunk).collect(10_000).await, Err(BodyError::File(_))));
+        let grown = Compressed::begin(file_of(b"a longer file"), 8, Coding::Gzip).unwrap();
+        let bytes = Body::stream(grown).collect(10_000).await.unwrap();
+        assert_eq!(decompress(Coding::Gzip, &bytes), b"a longer");
+    }
+}
