@@ -98,8 +98,10 @@ def pytest_sessionstart():
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """A failure shows what doorstep, and the apps behind it, had to say."""
+    """A failure shows what doorstep, and the apps behind it, had to say. Where nothing may be skipped, a skip is one."""
     report = (yield).get_result()
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
     if report.failed:
         for started in getattr(item, "logs", []):
             for process in started:
