@@ -1,0 +1,146 @@
+//! Composition: a [`Spec`] becomes a running engine. The only place where services, guards and sockets meet.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use doorstep_files::FolderService;
+use doorstep_guard::Stop;
+use doorstep_http::limits::Limits;
+use doorstep_http::{Engine, Observer, RouteTable, Service};
+use doorstep_model::{Action, Listener, Site, Spec, TlsPolicy};
+use doorstep_net::{
+    BindError, Connector, DrainControl, ListenerGroup, Quota, Workers, accept_loop, raise_descriptor_limit,
+};
+use doorstep_proxy::ReverseProxy;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+
+/// Listeners of a spec, bound and not yet accepting.
+pub struct Bound {
+    listeners: Vec<(Listener, ListenerGroup)>,
+}
+
+/// What an engine needs beside its spec.
+pub struct Options {
+    /// Threads of the data plane.
+    pub workers: usize,
+    pub observer: Arc<dyn Observer>,
+    /// Answered at `/.doorstep/ping/NONCE`: how an address is checked before it is printed.
+    pub nonce: String,
+    /// Called by guards that end the share.
+    pub stop: Stop,
+    /// For listeners with a certificate.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// A running engine.
+pub struct Running {
+    workers: Workers,
+    drain: DrainControl,
+    close: DrainControl,
+    quota: Arc<Quota>,
+}
+
+impl Bound {
+    /// Binds every listener once per worker.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound.
+    pub fn bind(listeners: &[Listener], workers: usize) -> Result<Self, BindError> {
+        let bind = |listener: &Listener| Ok((listener.clone(), ListenerGroup::bind(listener.address, workers)?));
+        Ok(Self { listeners: listeners.iter().map(bind).collect::<Result<_, _>>()? })
+    }
+
+    /// The addresses as bound, ports chosen by the kernel filled in.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|(_, group)| group.address).collect()
+    }
+}
+
+impl Running {
+    /// Compiles the spec's sites and starts to accept.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be opened, a listener with TLS but no certificate, threads that cannot be made.
+    pub fn start(spec: &Spec, bound: Bound, options: Options) -> anyhow::Result<Self> {
+        let mut routes = RouteTable::new();
+        routes.set_beacon(&options.nonce);
+        for site in &spec.sites {
+            routes.add_site(site.hosts.clone(), services(site, &options)?);
+        }
+        let most = bound.listeners.iter().filter_map(|(listener, _)| listener.max_connections).min();
+        let quota = Quota::new(raise_descriptor_limit().min(most.unwrap_or(usize::MAX)));
+        let engine = Engine::new(routes, options.observer.clone(), Limits::default());
+        let (drain, watch) = DrainControl::new();
+        let (close, closing) = DrainControl::new();
+
+        let mut sockets: Vec<Vec<_>> = (0..options.workers).map(|_| Vec::new()).collect();
+        for (listener, group) in bound.listeners {
+            let tls = match listener.tls {
+                TlsPolicy::Plain => None,
+                TlsPolicy::LocalCertificate => Some(options.tls.clone().context("a listener needs a certificate")?),
+            };
+            for (worker, socket) in group.sockets.into_iter().enumerate() {
+                sockets[worker].push((socket, tls.clone()));
+            }
+        }
+        let mut mains: Vec<doorstep_net::WorkerMain> = Vec::new();
+        for sockets in sockets {
+            let (engine, quota, watch, closing) = (engine.clone(), quota.clone(), watch.clone(), closing.clone());
+            mains.push(Box::new(move || {
+                Box::pin(async move {
+                    for (socket, tls) in sockets {
+                        // A socket that the runtime cannot watch leaves the others at work.
+                        let Ok(listener) = TcpListener::from_std(socket) else { continue };
+                        let handler = Arc::new(engine.clone());
+                        tokio::spawn(accept_loop(listener, tls, quota.clone(), handler, watch.clone()));
+                    }
+                    drop((engine, quota, watch));
+                    closing.started().await;
+                })
+            }));
+        }
+        drop(watch);
+        Ok(Self { workers: Workers::start(mains).context("worker threads cannot be started")?, drain, close, quota })
+    }
+
+    /// Connections open now.
+    pub fn open_connections(&self) -> usize {
+        self.quota.open()
+    }
+
+    /// Stops accepting and lets connections finish what is in flight.
+    pub fn drain(&self) {
+        self.drain.start();
+    }
+
+    /// Ends when the last connection of a drain is gone.
+    pub async fn drained(&self) {
+        self.drain.finished().await;
+    }
+
+    /// Ends at once; what is in flight is cut.
+    pub fn close(self) {
+        self.drain.start();
+        self.close.start();
+        self.workers.join();
+    }
+}
+
+type Routes = Vec<(doorstep_model::Matcher, Arc<dyn Service>)>;
+
+fn services(site: &Site, options: &Options) -> anyhow::Result<Routes> {
+    let mut routes: Routes = Vec::new();
+    for route in &site.routes {
+        let service: Arc<dyn Service> = match &route.action {
+            Action::Folder { root, options } => Arc::new(FolderService::open(root, options)?),
+            Action::File { .. } | Action::Spool { .. } => anyhow::bail!("single files cannot be shared by this build"),
+            Action::Proxy(proxy) => {
+                Arc::new(ReverseProxy::new(proxy.clone(), Arc::new(Connector::new()), options.observer.clone()))
+            }
+        };
+        routes.push((route.matcher.clone(), doorstep_guard::wrap(&site.guards, service, options.stop.clone())));
+    }
+    Ok(routes)
+}
