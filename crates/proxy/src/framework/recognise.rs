@@ -117,7 +117,11 @@ fn by_server(headers: &HeaderMap) -> Option<App> {
         "CherryPy" => app(Framework::Other, "CherryPy", version),
         "WEBrick" => app(Framework::Other, "WEBrick", version),
         "Kestrel" => app(Framework::Other, "ASP.NET Core (Kestrel)", version),
-        "Python" => app(Framework::Other, "Python (aiohttp)", None),
+        // The language first, then the library: `Python/3.11 aiohttp/3.9`.
+        "Python" => {
+            let (library, version) = product(server.split(' ').nth(1).unwrap_or(name));
+            app(Framework::Other, &format!("Python {library}"), version)
+        }
         "" => None,
         other => app(Framework::Other, other, version),
     }
