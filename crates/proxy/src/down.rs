@@ -102,11 +102,15 @@ fn page(request: &Request, address: &str, what: &str) -> String {
     } else {
         ("", "", "What you sent was not delivered. This page tells you when the app answers.")
     };
+    let tried = if what.contains(address) {
+        String::new()
+    } else {
+        format!("<p>Tried: <code>{}</code></p>", pages::escape(address))
+    };
     let body = format!(
-        "<main><h1>The app behind this address does not answer</h1><p>{}</p><p>Tried: <code>{}</code></p>\
-         <p id=state role=status{attribute}>{promise}</p></main><script>{SCRIPT}</script>",
+        "<main><h1>The app behind this address does not answer</h1><p>{}</p>{tried}\
+         <p id=state role=status style=\"color:var(--dim)\"{attribute}>{promise}</p></main><script>{SCRIPT}</script>",
         pages::escape(what),
-        pages::escape(address),
     );
     pages::document("The app does not answer", head, &body)
 }
