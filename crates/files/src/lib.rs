@@ -1,6 +1,7 @@
 //! The file service: folders, listings, zip downloads, uploads.
 //!
-//! [`root::Root`] is the only way to anything on the disk, and [`policy::Policy`] says which names may be seen.
+//! [`FolderService`] shares a folder, [`FileService`] a single file. [`root::Root`] is the only way to anything on the
+//! disk, and [`policy::Policy`] says which names may be seen.
 
 mod cors;
 pub mod disposition;
@@ -9,6 +10,7 @@ mod folder;
 mod limits;
 pub mod listing;
 mod mime;
+mod offer;
 pub mod policy;
 pub mod query;
 mod random;
@@ -21,3 +23,4 @@ pub mod zip;
 
 pub use error::FilesError;
 pub use folder::FolderService;
+pub use offer::FileService;

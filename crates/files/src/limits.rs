@@ -118,3 +118,6 @@ pub const MAX_COMPRESSORS: usize = 32;
 
 /// Bytes of a file compressed, or read off the data plane, at a time.
 pub const FILE_CHUNK: usize = 128 * 1024;
+
+/// Bytes of a text shown on the page that offers it.
+pub const MAX_PREVIEW: u64 = 64 * 1024;

@@ -60,6 +60,9 @@ impl FolderService {
     }
 
     async fn respond(&self, request: Request) -> Response {
+        if let Some(asset) = listing::assets::respond(&request) {
+            return asset;
+        }
         if let Some(uploads) = self.uploads.as_ref().filter(|uploads| uploads.wants(&request)) {
             return uploads.handle(request).await;
         }

@@ -5,7 +5,7 @@
 pub mod assets;
 mod body;
 pub(crate) mod human;
-mod icon;
+pub(crate) mod icon;
 mod natural;
 mod order;
 pub(crate) mod page;

@@ -188,7 +188,7 @@ pub fn push_start(title: &str, nonce: &str, scripts: &[&Asset], class: &str, out
 }
 
 /// A doorstep below an open door.
-const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E\
+pub const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E\
 %3Crect width='32' height='32' rx='7' fill='%230b57d0'/%3E%3Cpath d='M11 6h10v15H11z' fill='%23fff'/%3E\
 %3Cpath d='M8 21h16v3H8zM5 24h22v3H5z' fill='%23a8c7fa'/%3E%3Ccircle cx='18.5' cy='14' r='1.2' fill='%230b57d0'/%3E%3C/svg%3E";
 

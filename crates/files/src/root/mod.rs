@@ -32,7 +32,23 @@ impl Root {
     /// # Errors
     /// The folder is not there, is no folder or may not be read.
     pub fn open(path: &Path, policy: Policy) -> Result<Self, FilesError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Self::open_as(path, policy, OFlags::RDONLY)
+    }
+
+    /// The folder that a file is in, and the file's path beneath it. Of the folder nothing else can be read.
+    ///
+    /// # Errors
+    /// The file is not there, or may not be reached.
+    pub fn around(file: &Path) -> Result<(Self, PathBuf), FilesError> {
+        let real = file.canonicalize().map_err(|error| FilesError::opening(file, error))?;
+        let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else {
+            return Err(FilesError::NotAFile { path: file.to_owned() });
+        };
+        Ok((Self::open_as(folder, Policy::default(), OFlags::PATH)?, PathBuf::from(name)))
+    }
+
+    fn open_as(path: &Path, policy: Policy, access: OFlags) -> Result<Self, FilesError> {
+        let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = || Ok((rustix::fs::open(path, flags, Mode::empty())?, path.canonicalize()?));
         let (folder, path) = open().map_err(|error| FilesError::opening(path, error))?;
         let openat2 = beneath::openat2_works(&folder);
