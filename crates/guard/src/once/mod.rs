@@ -161,7 +161,9 @@ impl State {
         if complete {
             *phase = Phase::Over;
             drop(phase);
-            self.stop.call(&format!("{path} was downloaded"));
+            // The reason is shown in a terminal, which must not obey what a visitor put into a path.
+            let name: String = path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            self.stop.call(&format!("{name} was downloaded"));
         }
     }
 }
