@@ -54,6 +54,13 @@ pub async fn probe(connect: &dyn Connect, upstream: &Upstream) -> Option<AppInfo
                 findings.extend((file.status == StatusCode::OK && is_style).then(debug::werkzeug_debugger));
             }
         }
+        Framework::Other if app.as_ref().is_some_and(|app| app.name == "Uvicorn") => {
+            if let Some(missing) = ask(connect, upstream, NOWHERE).await
+                && missing.body.trim() == r#"{"detail":"Not Found"}"#
+            {
+                app = app.map(|app| App { name: "FastAPI (Uvicorn)".to_owned(), version: None, ..app });
+            }
+        }
         _ => {}
     }
     let debug = findings.iter().any(|finding| matches!(finding.id, "django-debug" | "werkzeug-debugger"));
