@@ -1,1 +1,84 @@
-fn main() {}
+//! doorstep turns this computer into a server.
+
+mod addresses;
+mod args;
+mod events;
+mod exit;
+mod lifecycle;
+mod limits;
+mod look;
+mod password;
+mod port;
+mod screen;
+mod share;
+mod target;
+mod tls;
+mod wiring;
+
+use std::ffi::OsString;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::Parser;
+use time::UtcOffset;
+
+use args::{Cli, Command};
+use exit::{Code, Failure};
+
+fn main() -> ExitCode {
+    // Local time can be found out safely only as long as there is one thread.
+    let zone = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error, &arguments),
+    };
+    let mut json = false;
+    let done = match cli.command {
+        None => print(args::WELCOME.as_bytes()),
+        Some(Command::Share(share)) => {
+            json = share.json;
+            share::run(*share, zone)
+        }
+        Some(Command::Completions { shell }) => generated(|out| {
+            args::completions(shell, out);
+            Ok(())
+        }),
+        Some(Command::Man) => generated(|out| args::man(out)),
+    };
+    done.unwrap_or_else(|failure| {
+        screen::complain(&failure, json);
+        failure.code.into()
+    })
+}
+
+/// Help that was asked for goes to standard output; everything else is an error of usage.
+fn misread(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if args::shows_help(error) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    match args::explain(error, arguments) {
+        Some(better) => screen::complain(&Failure::new(Code::Usage, better), false),
+        None => {
+            let _ = error.print();
+        }
+    }
+    Code::Usage.into()
+}
+
+fn generated(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Result<ExitCode, Failure> {
+    let mut text = Vec::new();
+    write(&mut text).map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+    print(&text)
+}
+
+/// To standard output; a reader that has seen enough (`| head`) is no error.
+fn print(text: &[u8]) -> Result<ExitCode, Failure> {
+    match stdout().write_all(text).and_then(|()| stdout().flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Code::Failed, format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

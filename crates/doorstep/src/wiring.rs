@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use doorstep_files::FolderService;
+use doorstep_files::{FileService, FolderService};
 use doorstep_guard::Stop;
 use doorstep_http::limits::Limits;
 use doorstep_http::{Engine, Observer, RouteTable, Service};
@@ -135,7 +135,8 @@ fn services(site: &Site, options: &Options) -> anyhow::Result<Routes> {
     for route in &site.routes {
         let service: Arc<dyn Service> = match &route.action {
             Action::Folder { root, options } => Arc::new(FolderService::open(root, options)?),
-            Action::File { .. } | Action::Spool { .. } => anyhow::bail!("single files cannot be shared by this build"),
+            Action::File { path, options } => Arc::new(FileService::open(path, options)?),
+            Action::Spool { spool, name } => Arc::new(FileService::named(spool, name)?),
             Action::Proxy(proxy) => {
                 Arc::new(ReverseProxy::new(proxy.clone(), Arc::new(Connector::new()), options.observer.clone()))
             }

@@ -1,0 +1,100 @@
+//! The command line.
+
+mod guess;
+mod share;
+pub mod values;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub use guess::{explain, shows_help};
+pub use share::ShareArgs;
+pub use values::AcceptedHost;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "doorstep",
+    version,
+    about = "Turns this computer into a server: share a folder, a file or a web app",
+    disable_help_subcommand = true,
+    after_help = "Start with `doorstep share --help`: it teaches by example.\n"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Share a folder, a file, an app or a URL right now, until Ctrl-C
+    #[command(after_long_help = share::EXAMPLES, after_help = share::SHORT_EXAMPLES)]
+    Share(Box<ShareArgs>),
+
+    /// Print completions for a shell
+    ///
+    /// For bash: doorstep completions bash > ~/.local/share/bash-completion/completions/doorstep
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: Shell,
+    },
+
+    /// Print the man page (`doorstep man | man -l -`)
+    Man,
+}
+
+/// What `doorstep` alone says.
+pub const WELCOME: &str = "\
+doorstep turns this computer into a server.
+
+  doorstep share               this folder
+  doorstep share photos        another folder, or one file
+  doorstep share 8000          the app that listens on port 8000
+  doorstep share --help        every way to share, with examples
+";
+
+/// Completions for `shell`, to standard output.
+pub fn completions(shell: Shell, out: &mut dyn std::io::Write) {
+    clap_complete::generate(shell, &mut Cli::command(), "doorstep", out);
+}
+
+/// The manual: one page for doorstep and all that it can do.
+///
+/// # Errors
+/// Those of `out`.
+pub fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    let share = command.find_subcommand("share").cloned().unwrap_or_default().name("doorstep share");
+    clap_mangen::Man::new(command).render(out)?;
+    let page = clap_mangen::Man::new(share);
+    page.render_description_section(out)?;
+    page.render_options_section(out)?;
+    out.write_all(include_bytes!("exit_codes.roff"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn man_page_and_completions_name_every_option() {
+        let mut page = Vec::new();
+        man(&mut page).unwrap();
+        let page = String::from_utf8(page).unwrap().replace("\\-", "-");
+        let mut script = Vec::new();
+        completions(Shell::Bash, &mut script);
+        let script = String::from_utf8(script).unwrap();
+        let command = Cli::command();
+        let share = command.find_subcommand("share").unwrap();
+        for option in share.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(page.contains(&format!("--{option}")), "--{option} in the man page");
+            assert!(script.contains(&format!("--{option}")), "--{option} in the completions");
+        }
+        assert!(page.contains("EXIT STATUS"));
+    }
+}

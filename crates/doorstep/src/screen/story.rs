@@ -1,0 +1,195 @@
+//! What a session of sharing has to tell, whichever way it is shown.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::screen::human;
+
+/// Sharing has begun: every listener is open.
+#[derive(Clone, Debug, Default)]
+pub struct Sharing {
+    /// As given on the command line.
+    pub target: String,
+    pub kind: Kind,
+    /// What is shared, for a person: `./photos`, `http://127.0.0.1:8000`.
+    pub title: String,
+    /// More about it, such as a size; may be empty.
+    pub detail: String,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    pub port: u16,
+    pub listen: Vec<SocketAddr>,
+    /// User and password that let visitors in.
+    pub credentials: Option<(String, String)>,
+    /// SHA-256 of the certificate.
+    pub fingerprint: Option<String>,
+    pub expires: Option<Duration>,
+    /// Nobody but this computer can visit.
+    pub local: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    #[default]
+    Folder,
+    File,
+    Stdin,
+    App,
+}
+
+/// An address that answered a request of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub url: String,
+    pub scope: Scope,
+    pub interface: Option<String>,
+    /// What to call it instead of its scope: `VPN (wg0)`.
+    pub label: Option<String>,
+    /// The number rather than the name: what a phone without multicast DNS can use.
+    pub numeric: bool,
+}
+
+impl Address {
+    /// A name that works within `scope`.
+    pub fn new(url: String, scope: Scope) -> Self {
+        Self { url, scope, interface: None, label: None, numeric: false }
+    }
+
+    /// What stands before it on the screen.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or_else(|| self.scope.label())
+    }
+}
+
+/// What was found out about the app that is shared.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    /// `Django development server`; empty where it is not known.
+    pub name: String,
+    pub version: Option<String>,
+    /// Whether it shows debug pages to visitors.
+    pub debug: bool,
+}
+
+impl App {
+    /// `Django development server 5.2`
+    pub fn title(&self) -> String {
+        match &self.version {
+            Some(version) if !self.name.is_empty() => format!("{} {version}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+}
+
+/// From where an address works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    ThisComputer,
+    Network,
+    InternetIpv6,
+}
+
+impl Scope {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ThisComputer => "this computer",
+            Self::Network => "your network",
+            Self::InternetIpv6 => "by IPv6",
+        }
+    }
+}
+
+/// Why sharing ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    Interrupt,
+    Terminate,
+    Expired,
+    Once,
+}
+
+/// The end, in figures.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    pub reason: Reason,
+    pub visitors: usize,
+    /// Whether there were more visitors than are counted.
+    pub more_visitors: bool,
+    pub requests: u64,
+    pub sent: u64,
+    pub received: u64,
+    pub duration: Duration,
+    pub unseen: u64,
+    /// Connections that were still busy and were closed.
+    pub cut: usize,
+}
+
+impl Summary {
+    /// `3 visitors made 120 requests in 12 minutes and got 52 MB.`
+    pub fn sentence(&self) -> String {
+        let time = human::duration(self.duration);
+        let cut = match self.cut {
+            0 => String::new(),
+            1 => " One transfer was cut off.".to_owned(),
+            cut => format!(" {cut} transfers were cut off."),
+        };
+        if self.requests == 0 {
+            let came = if self.cut == 0 { "Nobody came" } else { "No request was over" };
+            return format!("{came} in {time}.{cut}");
+        }
+        let more = if self.more_visitors { "More than " } else { "" };
+        let visitors = human::counted(self.visitors as u64, "visitor");
+        let requests = human::counted(self.requests, "request");
+        let got = human::bytes(self.sent);
+        let gave = if self.received > 0 { format!(", sent {}", human::bytes(self.received)) } else { String::new() };
+        format!("{more}{visitors} made {requests} in {time}, got {got}{gave}.{cut}")
+    }
+}
+
+/// What is being done about visitors still there when sharing ends.
+pub fn stopping_sentence(reason: Reason, open: usize) -> String {
+    let why = match reason {
+        Reason::Interrupt | Reason::Terminate => "Stopping",
+        Reason::Expired => "The time is up. Stopping",
+        Reason::Once => "The download is complete. Stopping",
+    };
+    match open {
+        0 => format!("{why}."),
+        1 => format!("{why}; one transfer may finish (Ctrl-C to cut it off):"),
+        open => format!("{why}; {open} transfers may finish (Ctrl-C to cut them off):"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_up_in_a_sentence() {
+        let mut summary = Summary {
+            reason: Reason::Interrupt,
+            visitors: 3,
+            more_visitors: false,
+            requests: 1200,
+            sent: 52_000_000,
+            received: 0,
+            duration: Duration::from_secs(725),
+            unseen: 0,
+            cut: 0,
+        };
+        assert_eq!(summary.sentence(), "3 visitors made 1,200 requests in 12 minutes 5 seconds, got 52 MB.");
+        summary.received = 1500;
+        assert!(summary.sentence().ends_with("got 52 MB, sent 1.5 kB."));
+        summary.cut = 2;
+        assert!(summary.sentence().ends_with("sent 1.5 kB. 2 transfers were cut off."));
+        summary.requests = 0;
+        assert_eq!(summary.sentence(), "No request was over in 12 minutes 5 seconds. 2 transfers were cut off.");
+        summary.cut = 0;
+        assert_eq!(summary.sentence(), "Nobody came in 12 minutes 5 seconds.");
+    }
+}
