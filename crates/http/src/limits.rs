@@ -58,3 +58,5 @@ pub const H2_SEND_BUFFER: usize = 128 * 1024;
 /// HTTP/2: streams that the client may cancel before their answer, within [`H2_RESET_WINDOW`] (CVE-2023-44487).
 pub const H2_RESETS: u32 = 100;
 pub const H2_RESET_WINDOW: Duration = Duration::from_secs(30);
+/// HTTP/2: how long the answer waits for the rest of a request body that nobody reads.
+pub const H2_BODY_WAIT: Duration = Duration::from_secs(1);

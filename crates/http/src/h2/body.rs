@@ -2,13 +2,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 
+use crate::limits::{H2_BODY_WAIT, MAX_DISCARDED};
 use crate::pace::Pace;
+use crate::timer::Timer;
 use crate::{BodyError, Transfer};
 
 /// What a request's body tells the task of its stream.
@@ -17,11 +20,45 @@ pub(super) struct Progress {
     pub received: AtomicU64,
     pub done: AtomicBool,
     pub pace: Mutex<Pace>,
+    /// What a service left of the body.
+    unread: Mutex<Option<RecvStream>>,
+}
+
+impl Progress {
+    /// Reads and forgets what a service left of the body, within bounds: a request that turns out malformed or cancelled
+    /// is not answered (RFC 9113 section 8.1.1). `false` if it did.
+    pub(super) async fn finish_body(&self, timer: &mut Timer) -> bool {
+        let Some(mut stream) = self.unread.lock().take() else { return true };
+        let deadline = Instant::now() + H2_BODY_WAIT;
+        let mut discarded = 0;
+        std::future::poll_fn(|cx| {
+            loop {
+                match stream.poll_data(cx) {
+                    Poll::Ready(Some(Ok(data))) => {
+                        let _ = stream.flow_control().release_capacity(data.len());
+                        discarded += data.len() as u64;
+                        if discarded > MAX_DISCARDED {
+                            return Poll::Ready(true);
+                        }
+                    }
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                    Poll::Ready(None) => break,
+                    Poll::Pending => return timer.poll(cx, deadline).map(|()| true),
+                }
+            }
+            match stream.poll_trailers(cx) {
+                Poll::Ready(trailers) => Poll::Ready(trailers.is_ok()),
+                Poll::Pending => timer.poll(cx, deadline).map(|()| true),
+            }
+        })
+        .await
+    }
 }
 
 /// The body of a request on a stream. Flow control gives the client room only for what was taken.
 pub(super) struct RequestBody {
-    stream: RecvStream,
+    /// Present until it is dropped.
+    stream: Option<RecvStream>,
     length: Option<u64>,
     progress: Arc<Progress>,
     transfer: Option<Arc<Transfer>>,
@@ -35,11 +72,12 @@ impl RequestBody {
         progress: Arc<Progress>,
         transfer: Option<Arc<Transfer>>,
     ) -> Self {
-        Self { stream, length, progress, transfer, data_ended: false }
+        Self { stream: Some(stream), length, progress, transfer, data_ended: false }
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let polled = self.stream.poll_data(cx);
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        let polled = stream.poll_data(cx);
         let mut pace = self.progress.pace.lock();
         let Poll::Ready(data) = polled else {
             pace.waiting();
@@ -48,7 +86,7 @@ impl RequestBody {
         match data {
             Some(Ok(data)) => {
                 pace.arrived(data.len());
-                let _ = self.stream.flow_control().release_capacity(data.len());
+                let _ = stream.flow_control().release_capacity(data.len());
                 self.progress.received.fetch_add(data.len() as u64, Ordering::Relaxed);
                 if let Some(transfer) = &self.transfer {
                     transfer.add(data.len() as u64);
@@ -74,7 +112,8 @@ impl http_body::Body for RequestBody {
                 None => this.data_ended = true,
             }
         }
-        let trailers = ready!(this.stream.poll_trailers(cx));
+        let Some(stream) = &mut this.stream else { return Poll::Ready(None) };
+        let trailers = ready!(stream.poll_trailers(cx));
         this.progress.done.store(true, Ordering::Relaxed);
         Poll::Ready(match trailers {
             Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
@@ -83,7 +122,7 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -96,6 +135,9 @@ impl http_body::Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
+        if !self.progress.done.load(Ordering::Relaxed) {
+            *self.progress.unread.lock() = self.stream.take();
+        }
         self.progress.done.store(true, Ordering::Relaxed);
         if let Some(transfer) = &self.transfer {
             transfer.done.store(true, Ordering::Relaxed);

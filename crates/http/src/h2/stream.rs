@@ -48,6 +48,7 @@ pub(super) async fn serve(
     let method = request.method.clone();
     let interim = request.interim.clone();
     let progress = Arc::new(Progress::default());
+    let expects_continue = request.headers.contains_key(header::EXPECT);
     let mut tunnel = None;
     if request.upgradable {
         tunnel = Some(recv);
@@ -78,6 +79,11 @@ pub(super) async fn serve(
             return respond.send_reset(Reason::CANCEL);
         }
     };
+    let refused = response.status.is_client_error() || response.status.is_server_error();
+    if !refused && !expects_continue && !progress.finish_body(&mut timer).await {
+        active.was_reset();
+        return record.finish(received(), Outcome::ClientGone);
+    }
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         match (tunnel.take(), response.upgrade.take()) {
             (Some(recv), Some(upgrade)) => {
@@ -264,8 +270,9 @@ async fn send_body(
         while !data.is_empty() {
             stream.reserve_capacity(data.len());
             let room = match poll_room(stream, timer, Instant::now() + limits.write_stall).await {
-                Some(room) => room,
-                None => {
+                Room::Bytes(room) => room,
+                Room::Gone => return Outcome::ClientGone,
+                Room::Stalled => {
                     stream.send_reset(Reason::CANCEL);
                     return Outcome::ClientGone;
                 }
@@ -309,17 +316,24 @@ async fn next_frame(body: &mut Body, stream: &mut SendStream<Bytes>) -> Next {
     .await
 }
 
-/// Room in the client's window and our buffer; `None` when the stream is gone or the client stalls.
-async fn poll_room(stream: &mut SendStream<Bytes>, timer: &mut Timer, deadline: Instant) -> Option<usize> {
+/// Room in the client's window and our buffer.
+enum Room {
+    Bytes(usize),
+    /// The stream is reset, by the client or by the framing layer, which told the client why.
+    Gone,
+    Stalled,
+}
+
+async fn poll_room(stream: &mut SendStream<Bytes>, timer: &mut Timer, deadline: Instant) -> Room {
     std::future::poll_fn(|cx| {
         loop {
             if stream.capacity() > 0 {
-                return Poll::Ready(Some(stream.capacity()));
+                return Poll::Ready(Room::Bytes(stream.capacity()));
             }
             match stream.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(_) => return Poll::Ready(None),
-                Poll::Pending => return timer.poll(cx, deadline).map(|()| None),
+                Poll::Ready(_) => return Poll::Ready(Room::Gone),
+                Poll::Pending => return timer.poll(cx, deadline).map(|()| Room::Stalled),
             }
         }
     })
