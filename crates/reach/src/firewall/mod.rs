@@ -55,7 +55,7 @@ impl Firewall {
             Self::CouldNotTell { why, if_blocked: Some(command) } => finding(
                 Severity::Note,
                 "firewall-unknown",
-                format!("Whether the firewall on this computer lets port {port} in could not be told: {why}."),
+                format!("doorstep cannot see whether the firewall on this computer lets visitors in: {why}."),
                 "",
                 format!("If other devices see nothing: {command}"),
             ),
