@@ -139,7 +139,8 @@ impl Page<'_> {
             parts.push(human::counted(snapshot.files, "file", "files"));
             parts.push(human::size(snapshot.bytes));
         }
-        parts.join(", ")
+        // Each part stays on one line.
+        parts.iter().map(|part| part.replace(' ', "\u{A0}")).collect::<Vec<_>>().join(" · ")
     }
 
     fn push_columns(&self, out: &mut String) {

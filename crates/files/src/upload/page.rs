@@ -27,18 +27,21 @@ pub fn zone(request: &Request, max_bytes: Option<u64>, only: bool) -> String {
     }
     let words = if only {
         format!(
-            "<p class=big>Drop files or folders here</p><p>They go to the computer that shares this page. Nobody sees them here.{bound}</p>"
+            "<p class=big><span class=mouse>Drop files or folders here</span><span class=touch>Send your files</span></p><p>They go to the computer that shares this page. Nobody sees them here.{bound}</p>"
         )
     } else {
-        format!("<p>Drop files or folders anywhere on this page to add them.{bound}</p>")
+        format!(
+            "<p><span class=mouse>Drop files or folders anywhere on this page to add them.</span>\
+             <span class=touch>Add your files to this folder.</span>{bound}</p>"
+        )
     };
     let _ = write!(
         out,
         "<div class=\"zone js\">{words}<label class=button>Choose files<input type=file multiple></label>\
          <label class=\"button quiet\">Choose a folder<input type=file webkitdirectory></label></div>\
-         <form class=\"zone nojs\" method=post enctype=multipart/form-data action=\"?upload\">\
+         <noscript><form class=zone method=post enctype=multipart/form-data action=\"?upload\">\
          <p>Send files to this folder.{bound}</p><input type=file name=file multiple required aria-label=Files>\
-         <button>Send</button></form>\
+         <button>Send</button></form></noscript>\
          <p class=total id=total hidden role=status><span></span><button type=button class=quiet hidden>Clear</button></p>\
          <ul class=jobs id=jobs></ul></section>"
     );

@@ -3,15 +3,13 @@
 // Without this script everything still works, by links and a form.
 (() => {
   const $ = (id) => document.getElementById(id);
-  const root = document.documentElement;
   const list = $("list"), found = $("found"), query = $("q"), sum = $("sum"), cols = $("cols");
-  root.classList.add("script");
   if (!list) return;
 
   // Times: the page says UTC, in full in each title; a visitor reads their own clock's, written out once in sight.
   const lang = navigator.language;
-  const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" });
-  const sameYear = new Intl.DateTimeFormat(lang, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  const clock = new Intl.DateTimeFormat(lang, { hour: "numeric", minute: "2-digit" });
+  const sameYear = new Intl.DateTimeFormat(lang, { day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
   const otherYear = new Intl.DateTimeFormat(lang, { day: "numeric", month: "short", year: "numeric" });
   const exact = new Intl.DateTimeFormat(lang, { dateStyle: "full", timeStyle: "long" });
   const midnight = new Date().setHours(0, 0, 0, 0), year = new Date().getFullYear();
@@ -38,7 +36,7 @@
   // Filter: every word must occur, whatever its case or accents. What is found is shown as copies, a page at a time,
   // so that a folder of a hundred thousand files answers each key at once.
   const PAGE = 300, BLOCK = 250;
-  const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const fold = (text) => (/^[\x20-\x7e]*$/.test(text) ? text : text.normalize("NFKD").replace(/\p{M}/gu, "")).toLowerCase();
   let rows = null, matches = [], shown = 0;
   const index = () => rows ??= Array.from(list.querySelectorAll("li:not(.up)"), (row) => [fold(row.firstChild.textContent), row]);
   const whole = sum ? sum.textContent : "";
@@ -88,6 +86,7 @@
     });
     if (served) { query.focus(); query.setSelectionRange(served.length, served.length); }
     else if (query.value) filter(); // the browser brought it back
+    query.addEventListener("focus", () => setTimeout(index), { once: true });
   }
 
   // Sorting in place, where that is quicker than asking the server.
