@@ -8,6 +8,10 @@ pub const WAITING_REQUESTS: usize = 4096;
 /// How often the screen takes new events: 20 times a second.
 pub const SCREEN_TICK: Duration = Duration::from_millis(50);
 
+/// Request lines that a terminal is given per tick: of a flood, 2,000 a second, which is more than anybody reads. The
+/// others are counted.
+pub const SHOWN_PER_TICK: usize = 100;
+
 /// How often progress lines move while something is being transferred.
 pub const PROGRESS_TICK: Duration = Duration::from_millis(250);
 

@@ -110,8 +110,7 @@ impl Face for Pinned {
     }
 
     fn requests(&mut self, mut requests: Vec<Exchange>, unseen: u64) {
-        // Of a flood, a screenful per tick: nobody reads faster, and no terminal draws faster.
-        let skipped = requests.len().saturating_sub(self.terminal.rows());
+        let skipped = requests.len().saturating_sub(limits::SHOWN_PER_TICK);
         if skipped as u64 + unseen > 0 {
             self.terminal.log(Entry::Skipped(skipped as u64 + unseen));
         }

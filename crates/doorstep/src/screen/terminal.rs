@@ -44,10 +44,6 @@ impl<W: Write> Terminal<W> {
         }
     }
 
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// Adds to the log. Shown with the next [`Self::draw`].
     pub fn log(&mut self, entry: Entry) {
         if let Entry::Request(exchange) = &entry {
