@@ -55,3 +55,13 @@ fn guard() {
 fn connection() {
     replay("connection", checks::connection::check);
 }
+
+#[test]
+fn files_read() {
+    replay("files_read", checks::files::read);
+}
+
+#[test]
+fn files_upload() {
+    replay("files_upload", checks::files::upload);
+}

@@ -4,6 +4,7 @@
 
 pub mod chunked;
 pub mod connection;
+pub mod files;
 pub mod guard;
 pub mod path;
 pub mod request_head;
