@@ -38,7 +38,13 @@ impl ConnectError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Resolve { .. } => Blame::Environment,
+            Self::Io { source, .. } if is_out_of_descriptors(source) => Blame::Environment,
             Self::Io { .. } | Self::TimedOut { .. } | Self::Tls { .. } => Blame::Upstream,
         }
     }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

@@ -44,7 +44,10 @@ impl ReverseProxy {
         };
         match outcome {
             Ok(response) => {
-                self.down.store(false, Ordering::Relaxed);
+                // Looked at first: a store would pass the cache line from core to core with each request.
+                if self.down.load(Ordering::Relaxed) {
+                    self.down.store(false, Ordering::Relaxed);
+                }
                 response
             }
             Err(error) => {

@@ -26,7 +26,7 @@ pub struct UpstreamBody {
     idle: Option<Pin<Box<Sleep>>>,
     progress: bool,
     want: usize,
-    _large: Option<LargeReader>,
+    large: Option<LargeReader>,
 }
 
 /// Looks at the first bytes of a body once they have passed.
@@ -61,7 +61,7 @@ impl UpstreamBody {
             idle: None,
             progress: false,
             want: limits::SMALL_READ,
-            _large: None,
+            large: None,
             state,
         };
         if matches!(body.state, State::Done) {
@@ -88,7 +88,7 @@ impl UpstreamBody {
     fn finish(&mut self) {
         self.state = State::Done;
         self.idle = None;
-        self._large = None;
+        self.large = None;
         if let Some(peek) = self.inspect.take() {
             (peek.inspect)(&peek.seen);
         }
@@ -187,10 +187,10 @@ impl UpstreamBody {
             State::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
             _ => self.want,
         };
-        if goal > limits::CROWDED_READ && self._large.is_none() {
-            self._large = LargeReader::enter();
+        if goal > limits::CROWDED_READ && self.large.is_none() {
+            self.large = LargeReader::enter();
         }
-        let most = if self._large.is_some() { limits::LARGE_READ } else { limits::CROWDED_READ };
+        let most = if self.large.is_some() { limits::LARGE_READ } else { limits::CROWDED_READ };
         self.want = goal.clamp(limits::SMALL_READ, most);
     }
 }

@@ -24,9 +24,10 @@ pub fn refusal(
     let host = host_of(authority);
     match status.as_u16() {
         400 => django_host(body, framework, host),
-        403 => {
-            django_csrf(body, own_origin).or_else(|| vite(body)).or_else(|| rails(body)).or_else(|| webpack(body, host))
-        }
+        403 => django_csrf(body, own_origin)
+            .or_else(|| vite(body))
+            .or_else(|| rails(body, authority))
+            .or_else(|| webpack(body, host)),
         _ => webpack(body, host),
     }
 }
@@ -79,7 +80,7 @@ fn vite(body: &str) -> Option<Refusal> {
     )
 }
 
-fn rails(body: &str) -> Option<Refusal> {
+fn rails(body: &str, authority: &str) -> Option<Refusal> {
     let after = ["Blocked hosts: ", "Blocked host: "].iter().find_map(|words| body.split_once(words))?.1;
     let blocked = after.split(|c: char| c == '<' || c == ',' || c.is_whitespace()).next().unwrap_or_default();
     let host = host_of(blocked);
@@ -90,7 +91,7 @@ fn rails(body: &str) -> Option<Refusal> {
          Rails makes may then lead to its own address.",
         format!("In config/environments/development.rb: config.hosts << \"{host}\""),
     )?;
-    refusal.of_forwarded_host = true;
+    refusal.of_forwarded_host = blocked.eq_ignore_ascii_case(authority);
     Some(refusal)
 }
 

@@ -25,6 +25,9 @@ pub fn translate(headers: &mut HeaderMap, request: &Request, origins: &Origins) 
     // Both speak of the app's own address: another port, and https for a name that is now served by us.
     headers.remove(header::ALT_SVC);
     headers.remove(header::STRICT_TRANSPORT_SECURITY);
+    if request.conn.tls.is_none() {
+        allow_plain_http(headers);
+    }
     let mut translated = Translated::default();
     if let header::Entry::Occupied(mut set_cookies) = headers.entry(header::SET_COOKIE) {
         for value in set_cookies.iter_mut() {
@@ -40,6 +43,23 @@ pub fn translate(headers: &mut HeaderMap, request: &Request, origins: &Origins) 
         }
     }
     translated
+}
+
+/// Takes `upgrade-insecure-requests` out of content policies: at `localhost` browsers overlook it, at any other address
+/// of plain HTTP the page would lose its styles and scripts.
+fn allow_plain_http(headers: &mut HeaderMap) {
+    const DIRECTIVE: &str = "upgrade-insecure-requests";
+    let header::Entry::Occupied(mut policies) = headers.entry(header::CONTENT_SECURITY_POLICY) else { return };
+    for value in policies.iter_mut() {
+        let Some(policy) = value.to_str().ok().filter(|policy| policy.to_ascii_lowercase().contains(DIRECTIVE)) else {
+            continue;
+        };
+        let kept: Vec<&str> =
+            policy.split(';').filter(|directive| !directive.trim().eq_ignore_ascii_case(DIRECTIVE)).collect();
+        if let Ok(changed) = HeaderValue::from_str(&kept.join(";")) {
+            *value = changed;
+        }
+    }
 }
 
 fn replace(headers: &mut HeaderMap, name: &HeaderName, change: impl FnOnce(&str) -> Option<String>) {
@@ -62,6 +82,17 @@ fn refresh(value: &str, request: &Request, origins: &Origins) -> Option<String> 
 mod tests {
     use super::super::origin::tests::{upstream, visitor};
     use super::*;
+
+    #[test]
+    fn policies_allow_plain_http_to_those_who_use_it() {
+        let origins = Origins::new(&upstream("http://localhost:8000"));
+        let policy = HeaderValue::from_static("default-src 'self';Upgrade-Insecure-Requests;img-src data:");
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_SECURITY_POLICY, policy.clone())]);
+        translate(&mut headers, &visitor("h:1", true), &origins);
+        assert_eq!(headers["content-security-policy"], policy);
+        translate(&mut headers, &visitor("h:1", false), &origins);
+        assert_eq!(headers["content-security-policy"], "default-src 'self';img-src data:");
+    }
 
     #[test]
     fn addresses_in_a_response() {
