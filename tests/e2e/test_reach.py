@@ -97,16 +97,32 @@ class TestTwoComputers:
         assert roommate.curl(f"http://{laptop.address}:{door.port}") == HOME_PAGE
         assert not [event for event in door.all_events("warning") if event["id"].startswith("firewall")]
 
-    def test_without_a_network_only_this_computer_is_told(self, share):
-        alone = Computer("alone", None)
-        try:
-            door = share(SITE, local=False, prefix=alone.prefix)
-            door.wait_event("address", scope="this-computer")
-            door.wait_event("warning", id="no-network")
-            assert len(door.all_events("address")) == 1
-        finally:
-            door.kill()
-            alone.remove()
+
+@pytest.fixture
+def alone():
+    """A computer without a network."""
+    computer = Computer("alone", None)
+    yield computer
+    computer.remove()
+
+
+@pytest.mark.needs("root", "ip")
+class TestOneComputer:
+    def test_without_a_network_only_this_computer_is_told(self, share, alone):
+        door = share(SITE, local=False, prefix=alone.prefix)
+        door.wait_event("address", scope="this-computer")
+        door.wait_event("warning", id="no-network")
+        assert len(door.all_events("address")) == 1
+
+    def test_apps_that_run_are_offered_when_the_one_asked_for_is_down(self, share, alone):
+        listen = "import socket; s = socket.create_server(('127.0.0.1', 5173)); print('ready', flush=True); input()"
+        command = [*alone.prefix, sys.executable, "-c", listen]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as app:
+            assert app.stdout.readline() == "ready\n"
+            warning = share(8000, prefix=alone.prefix).wait_event("warning", id="app-down")
+            app.communicate("\n")
+        assert "port 8000" in warning["what"]
+        assert re.search(r": 5173 \(python[\d.]*\)\.$", warning["fix"]), warning
 
 
 def test_whoever_has_the_port_is_named(share):

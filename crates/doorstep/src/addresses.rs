@@ -163,7 +163,8 @@ async fn follow_name(
 }
 
 fn told(address: &ShareAddress, url: String) -> Address {
-    let global = address.ip.is_ipv6() && address.scope == interfaces::Scope::Global;
+    let lasting_or_not = matches!(address.scope, interfaces::Scope::Global | interfaces::Scope::Temporary);
+    let global = address.ip.is_ipv6() && lasting_or_not;
     let scope = if global { Scope::InternetIpv6 } else { Scope::Network };
     Address {
         interface: Some(address.interface.clone()),

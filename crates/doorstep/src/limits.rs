@@ -54,6 +54,9 @@ pub const LOOK_DEPTH: usize = 6;
 /// How long an address may take to answer our own request, each time.
 pub const PROOF_TIME: Duration = Duration::from_secs(2);
 
+/// Running apps that are named when the one that was asked for is down.
+pub const APPS_NAMED: usize = 5;
+
 /// How often an address is tried before it is given up.
 pub const PROOF_TRIES: u32 = 4;
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use doorstep_certs::local::{self, Subject};
 use doorstep_model::{Finding, Hostname};
 use doorstep_reach::interfaces::{self, Scope};
-use doorstep_reach::mdns::host_name;
+use doorstep_reach::mdns::{host_name, local_name};
 use rustls::ServerConfig;
 
 use crate::args::{AcceptedHost, ShareArgs};
@@ -36,8 +36,7 @@ pub fn certificate(args: &ShareArgs, addresses: &[SocketAddr]) -> Result<Certifi
 
 fn names(args: &ShareArgs) -> Vec<Hostname> {
     let computer = host_name();
-    let short = computer.split('.').next().unwrap_or_default();
-    let own = ["localhost".to_owned(), computer.clone(), format!("{short}.local")];
+    let own = ["localhost".to_owned(), local_name(&computer), computer];
     let asked = args.host.iter().filter_map(|host| match host {
         AcceptedHost::Name(name) => Some(name.clone()),
         AcceptedHost::Any => None,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use doorstep_model::{Blame, Finding, Hostname, Severity, Upstream, UpstreamAddr, ip_literal};
+use doorstep_reach::ports::{Listening, loopback_listeners};
 
 use crate::exit::{Code, Failure};
 use crate::limits;
@@ -142,7 +143,18 @@ fn silent(host: &str, port: u16, error: &std::io::Error) -> Finding {
         ErrorKind::ConnectionRefused => format!("Nothing listens on port {port} of {host} yet."),
         _ => format!("{host}:{port} does not answer: {error}."),
     };
-    app_down(what, "Start the app, or share another port.")
+    let running = if local { listening(&loopback_listeners()) } else { String::new() };
+    app_down(what, &format!("Start the app, or share another port{running}."))
+}
+
+/// What could have been meant instead: `: 3000 (node), 5173 (vite)`. Empty if nothing else listens.
+fn listening(apps: &[Listening]) -> String {
+    let name = |app: &Listening| {
+        let process = app.process.as_ref().map(|process| format!(" ({})", process.name));
+        format!("{}{}", app.port, process.unwrap_or_default())
+    };
+    let named: Vec<String> = apps.iter().take(limits::APPS_NAMED).map(name).collect();
+    if named.is_empty() { String::new() } else { format!(": {}", named.join(", ")) }
 }
 
 fn unix_silent(path: &Path, error: &std::io::Error) -> Finding {
@@ -170,7 +182,20 @@ fn app_down(what: String, fix: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use doorstep_reach::ports::Process;
+
     use super::*;
+
+    #[test]
+    fn running_apps_are_offered() {
+        let app = |port, name: Option<&str>| Listening {
+            port,
+            process: name.map(|name| Process { pid: 1, name: name.to_owned(), command_line: String::new() }),
+        };
+        assert_eq!(listening(&[]), "");
+        assert_eq!(listening(&[app(3000, Some("node")), app(5000, None)]), ": 3000 (node), 5000");
+        assert_eq!(listening(&vec![app(3000, None); 50]).matches("3000").count(), limits::APPS_NAMED);
+    }
 
     #[test]
     fn names_the_loopback_address_that_answers() {
