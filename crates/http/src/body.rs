@@ -146,7 +146,7 @@ impl http_body::Body for Body {
 
 impl FileRange {
     /// Takes up to `most` bytes off the front. Reads in the calling thread.
-    fn read_chunk(&mut self, most: u64) -> std::io::Result<Bytes> {
+    pub(crate) fn read_chunk(&mut self, most: u64) -> std::io::Result<Bytes> {
         use std::os::unix::fs::FileExt;
         let want = self.len.min(most) as usize;
         let mut buffer = vec![0; want];

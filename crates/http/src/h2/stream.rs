@@ -16,7 +16,7 @@ use super::Active;
 use super::body::{Progress, RequestBody};
 use super::duplex::StreamIo;
 use super::request::from_head;
-use crate::limits::{COALESCE, Limits};
+use crate::limits::{COALESCE, H2_SEND_BUFFER, Limits};
 use crate::record::{self, LONG_BODY, Record, RequestLine};
 use crate::timer::Timer;
 use crate::{Body, Engine, Interim, Kind, Outcome, Response, sendfile};
@@ -242,12 +242,30 @@ async fn send_body(
     limits: &Limits,
 ) -> Outcome {
     loop {
+        // Bytes that are sure to come are made only once there is room for them: a client that asks for much and
+        // reads nothing must not fill the memory with it.
+        let mut most = None;
+        if let Some(left) = left.filter(|left| *left > 0) {
+            // What is reserved is kept from other streams, so a body that may be slow reserves no more than a sign.
+            let sure = if matches!(body, Body::File(_)) { left } else { 1 };
+            match wait_for_room(stream, sure, timer, limits).await {
+                Ok(room) => most = Some(room),
+                Err(outcome) => return outcome,
+            }
+        }
         if let Body::File(range) = &mut body
             && sendfile::warm(range).await.is_err()
         {
             return broken(stream);
         }
-        let frame = match next_frame(&mut body, stream).await {
+        let next = match (&mut body, most) {
+            (Body::File(range), Some(most)) if range.len > 0 => match range.read_chunk(most as u64) {
+                Ok(data) => Next::Frame(http_body::Frame::data(data)),
+                Err(_) => Next::Failed,
+            },
+            (body, _) => next_frame(body, stream).await,
+        };
+        let frame = match next {
             Next::Frame(frame) => frame,
             Next::End if left.is_none_or(|left| left == 0) => {
                 return ended(stream.send_data(Bytes::new(), true).is_ok());
@@ -268,14 +286,9 @@ async fn send_body(
             }
         }
         while !data.is_empty() {
-            stream.reserve_capacity(data.len());
-            let room = match poll_room(stream, timer, Instant::now() + limits.write_stall).await {
-                Room::Bytes(room) => room,
-                Room::Gone => return Outcome::ClientGone,
-                Room::Stalled => {
-                    stream.send_reset(Reason::CANCEL);
-                    return Outcome::ClientGone;
-                }
+            let room = match wait_for_room(stream, data.len() as u64, timer, limits).await {
+                Ok(room) => room,
+                Err(outcome) => return outcome,
             };
             let piece = data.split_to(room.min(data.len()));
             let (length, last) = (piece.len() as u64, data.is_empty() && left == Some(0));
@@ -286,6 +299,24 @@ async fn send_body(
             if last {
                 return Outcome::Complete;
             }
+        }
+    }
+}
+
+/// Room for up to `wanted` bytes, at least one; the outcome if there will be none.
+async fn wait_for_room(
+    stream: &mut SendStream<Bytes>,
+    wanted: u64,
+    timer: &mut Timer,
+    limits: &Limits,
+) -> Result<usize, Outcome> {
+    stream.reserve_capacity(usize::try_from(wanted).unwrap_or(usize::MAX).min(H2_SEND_BUFFER));
+    match poll_room(stream, timer, Instant::now() + limits.write_stall).await {
+        Room::Bytes(room) => Ok(room),
+        Room::Gone => Err(Outcome::ClientGone),
+        Room::Stalled => {
+            stream.send_reset(Reason::CANCEL);
+            Err(Outcome::ClientGone)
         }
     }
 }
