@@ -1,6 +1,7 @@
 """What the README promises, by the programs people have: curl, Python, a framework's development server."""
 
 import json
+import re
 import subprocess
 import urllib.request
 
@@ -67,8 +68,8 @@ def test_standard_input_is_shared(share):
     door.wait_event("sharing")
     page = door.get("/", {"Accept": "text/html"})
     assert page.status == 200
-    name = page.text.split('href="', 1)[1].split('"', 1)[0].lstrip("./")
-    assert door.get("/" + name).body == b"from a pipe\n" * 1000
+    address = re.search(r'href="(/[^"]+)\?download"', page.text)[1]
+    assert door.get(address).body == b"from a pipe\n" * 1000
 
 
 @pytest.mark.needs("curl")

@@ -48,6 +48,8 @@ async fn the_file_comes_under_its_name() {
     assert_eq!(saved.text(), "0123456789");
     assert!(saved.header("content-disposition").starts_with("attachment; "));
     assert!(saved.header("content-disposition").ends_with("filename*=UTF-8''t%C3%BCr.bin"));
+    let look = get(&service, "/t%C3%BCr.bin?preview", &[BROWSER]).await;
+    assert_eq!((look.text(), look.kind), ("0123456789", Kind::Partial));
     let part = get(&service, "/t%C3%BCr.bin", &[("range", "bytes=3-4")]).await;
     assert_eq!((part.status, part.text()), (StatusCode::PARTIAL_CONTENT, "34"));
     let tag = inline.header("etag").to_owned();

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use doorstep_http::{BoxFuture, Request, Response, Service, pages};
+use doorstep_http::{BoxFuture, Kind, Request, Response, Service, pages};
 use doorstep_model::FileOptions;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
@@ -106,7 +106,8 @@ impl FileService {
         headers.insert(header::CONTENT_TYPE, mime.value);
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        let download = Query::of(&request.target).has("download");
+        let query = Query::of(&request.target);
+        let download = query.has("download");
         if download {
             headers.insert(header::CONTENT_DISPOSITION, disposition::attachment(&self.name));
         }
@@ -124,7 +125,12 @@ impl FileService {
             Some(coding) => Variant::on_the_way(&headers, source, stamp, coding),
             None => Variant::stored(&headers, source, stamp, None),
         };
-        variant.answer(request)
+        let mut response = variant.answer(request);
+        if query.has("preview") && response.kind == Kind::Content {
+            // A look at it on its page is not yet the download after which `--once` ends.
+            response.kind = Kind::Partial;
+        }
+        response
     }
 }
 

@@ -99,6 +99,7 @@ fn kind(name: &str) -> String {
         Icon::File | Icon::Folder => "file",
     };
     match name.rsplit_once('.') {
+        Some((_, "txt")) => word.to_owned(),
         Some((stem, extension)) if !stem.is_empty() && extension.len() <= 8 && !extension.contains(' ') => {
             format!("{} {word}", extension.to_uppercase())
         }
@@ -159,12 +160,19 @@ impl Preview {
     fn push(&self, safe: &str, href: &str, out: &mut String) {
         let _ = match self {
             Self::Nothing | Self::Opens => Ok(()),
-            Self::Image => write!(out, "<figure><a href=\"/{href}\"><img src=\"/{href}\" alt=\"{safe}\"></a></figure>"),
-            Self::Audio => write!(out, "<figure><audio controls preload=metadata src=\"/{href}\"></audio></figure>"),
-            Self::Video => {
-                write!(out, "<figure><video controls playsinline preload=metadata src=\"/{href}\"></video></figure>")
+            Self::Image => {
+                write!(out, "<figure><a href=\"/{href}\"><img src=\"/{href}?preview\" alt=\"{safe}\"></a></figure>")
             }
-            Self::Pdf => write!(out, "<figure><iframe src=\"/{href}\" title=\"{safe}\"></iframe></figure>"),
+            Self::Audio => {
+                write!(out, "<figure><audio controls preload=metadata src=\"/{href}?preview\"></audio></figure>")
+            }
+            Self::Video => {
+                write!(
+                    out,
+                    "<figure><video controls playsinline preload=metadata src=\"/{href}?preview\"></video></figure>"
+                )
+            }
+            Self::Pdf => write!(out, "<figure><iframe src=\"/{href}?preview\" title=\"{safe}\"></iframe></figure>"),
             Self::Text { beginning, is_all } => {
                 let rest =
                     if *is_all { "" } else { "<p class=rest>The file goes on. Open or download it for the rest.</p>" };
