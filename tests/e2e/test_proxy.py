@@ -94,8 +94,9 @@ def test_events_arrive_one_by_one(share, app):
     assert times[-1] - times[0] > 0.3, "they were held back and came together"
 
 
-def test_django_form_passes_its_own_check_and_foreign_pages_do_not(share, app):
-    door = share(app("django").port)
+@pytest.mark.parametrize("tls", [[], ["--tls"]], ids=["plain", "tls"])
+def test_django_form_passes_its_own_check_and_foreign_pages_do_not(share, app, tls):
+    door = share(app("django").port, *tls)
     door.wait_event("warning", id="django-debug")
     page = ask(door, "/form")
     token = re.search(r"value=(\w+)", page.text)[1]
@@ -106,7 +107,7 @@ def test_django_form_passes_its_own_check_and_foreign_pages_do_not(share, app):
         headers |= {"Origin": origin} if origin else {}
         return ask(door, "/form", "POST", headers, f"csrfmiddlewaretoken={token}&text=hello")
 
-    assert send(f"http://{VISITOR}:{door.port}").status == 200
+    assert send(f"{door.scheme}://{VISITOR}:{door.port}").status == 200
     for foreign in ("http://evil.example", f"http://localhost:{door_target(door)}", "null"):
         assert send(foreign).status == 403, foreign
     assert not [event for event in door.all_events("warning") if event["id"] == "django-csrf"]
@@ -135,8 +136,10 @@ def vite_project(tmp_path):
 
 
 @pytest.mark.needs("node")
-def test_vite_replaces_a_module_in_the_visitors_page(share, app, browser, vite_project):
-    door = share(app("vite", vite_project).port)
+@pytest.mark.parametrize("tls", [[], ["--tls"]], ids=["plain", "tls"])
+def test_vite_replaces_a_module_in_the_visitors_page(share, app, browser, vite_project, tls):
+    """With TLS the browser speaks HTTP/2, and its WebSocket is an extended CONNECT."""
+    door = share(app("vite", vite_project).port, *tls)
     page = browser()
     page.get(door.url)
     wait_for(lambda: page.find_element("id", "word").text == "first")
