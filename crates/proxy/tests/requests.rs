@@ -236,6 +236,25 @@ async fn idle_connections_that_were_closed_are_noticed() {
     assert_eq!(origin.connections(), 3);
 }
 
+#[tokio::test]
+async fn bytes_that_nobody_asked_for_end_an_idle_connection() {
+    let origin = Origin::start(|_, mut peer| async move {
+        while peer.head().await.is_some() {
+            peer.say(OK).await;
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            peer.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await;
+        }
+    })
+    .await;
+    let proxy = origin.proxy();
+    for number in 0..4 {
+        let request = if number % 2 == 0 { get("/") } else { post("") };
+        assert_eq!(text(&proxy, request).await.1, "ok");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(origin.connections(), 4);
+}
+
 /// The first connection answers once, and closes when the next request arrives.
 async fn fickle() -> Origin {
     Origin::start(|number, mut peer| async move {
