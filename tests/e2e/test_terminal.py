@@ -181,6 +181,25 @@ def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_again(terminal, 
     screen.wait("/after")
 
 
+def test_in_the_background_it_goes_on_without_the_terminal(terminal, folder):
+    screen, port = terminal(), free_port()
+    screen.share(folder, "--local", "--port", port)
+    screen.wait(f"http://localhost:{port}")
+    screen.press("C-z")
+    screen.wait("Stopped")
+    screen.type("bg")
+    screen.press("Enter")
+    assert get(port, "/in-the-background").startswith(b"HTTP/1.1 404")
+    screen.type("echo typed; jobs")
+    screen.press("Enter")
+    screen.wait("Running")
+    assert "/in-the-background" not in screen.screen()
+    screen.type("fg")
+    screen.press("Enter")
+    screen.wait("/in-the-background")
+    assert screen.rows()[1].startswith("  Sharing")
+
+
 def test_visitors_cannot_command_the_terminal(terminal, folder):
     screen, port = terminal(200, 30), free_port()
     screen.share(folder, "--local", "--port", port, "--verbose")

@@ -16,6 +16,7 @@ pub struct Signals {
     quit: tokio::signal::unix::Signal,
     resize: tokio::signal::unix::Signal,
     suspend: tokio::signal::unix::Signal,
+    resume: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -31,6 +32,7 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             resize: signal(SignalKind::window_change())?,
             suspend: signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?,
+            resume: signal(SignalKind::from_raw(Signal::CONT.as_raw()))?,
         })
     }
 
@@ -45,6 +47,8 @@ impl Signals {
                 Some(reason) = over.recv() => return reason,
                 _ = self.resize.recv() => screen.tell(Message::Resized),
                 _ = self.suspend.recv() => suspend(screen).await,
+                // Also after a stop that could not be caught, and when `fg` follows `bg`.
+                _ = self.resume.recv() => screen.tell(Message::Resume),
             }
         }
     }
@@ -59,10 +63,9 @@ impl Signals {
     }
 }
 
-/// Gives the terminal back, stops until `fg` or `bg`, and takes it again.
+/// Gives the terminal back and stops until `fg` or `bg`, which come as SIGCONT.
 async fn suspend(screen: &Screen) {
     screen.ask(Message::Suspend).await;
-    // The signal itself was caught, so stopping is up to us. This returns when the program is continued.
+    // The signal itself was caught, so stopping is up to us.
     let _ = kill_process(getpid(), Signal::STOP);
-    screen.tell(Message::Resume);
 }

@@ -39,8 +39,9 @@ pub const WAITING_MESSAGES: usize = 1024;
 /// How long transfers under way may go on after Ctrl-C.
 pub const DRAIN: Duration = Duration::from_secs(2);
 
-/// How long the screen may take to say goodbye before the program ends without it.
-pub const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the screen may take to say goodbye, to a slow reader of a pipe for instance, before the program ends
+/// without it. Ctrl-C does not wait so long.
+pub const GOODBYE: Duration = Duration::from_secs(5);
 
 /// The longest look at a folder before it is shared.
 pub const LOOK_TIME: Duration = Duration::from_millis(400);

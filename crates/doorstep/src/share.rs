@@ -102,14 +102,17 @@ async fn session(
     let finished = async {
         let _ = tokio::time::timeout(limits::DRAIN, running.drained()).await;
     };
-    let hurried = tokio::select! {
+    let mut hurried = tokio::select! {
         _ = async { tokio::join!(goodbye, finished) } => false,
         () = signals.hurry() => true,
     };
     let cut = running.open_connections();
     // First the workers, so that the summary knows of the requests that are cut off with them.
     running.close();
-    screen.ask(|done| Message::End { reason, cut, done }).await;
+    tokio::select! {
+        () = screen.ask(|done| Message::End { reason, cut, done }) => {}
+        () = signals.hurry() => hurried = true,
+    }
     if !screen_thread.is_finished() {
         Screen::force_restore();
     }

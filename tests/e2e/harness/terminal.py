@@ -14,7 +14,7 @@ _count = itertools.count()
 class Terminal:
     """A shell in a window of `columns` × `rows`, and what stands on its screen."""
 
-    def __init__(self, folder, columns=80, rows=24, env=None):
+    def __init__(self, folder, columns=80, rows=24, env=None, prefix=(), prompt="ready> "):
         self._socket = f"doorstep-{os.getpid()}-{next(_count)}"
         # Settings of the person who runs the tests (~/.tmux.conf) stay out.
         clean = {key: value for key, value in os.environ.items() if key not in ("TMUX", "NO_COLOR")}
@@ -23,10 +23,10 @@ class Terminal:
         folder.mkdir(parents=True, exist_ok=True)
         self._tmux(
             "-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows), "-c", str(folder),
-            "PS1='ready> ' exec bash --norc --noprofile",
+            shlex.join([*prefix, "env", f"PS1={prompt}", "bash", "--norc", "--noprofile"]),
         )  # fmt: skip
         self._tmux("set-option", "-g", "history-limit", "5000")
-        self.wait("ready>")
+        self.wait(prompt.strip())
 
     def share(self, *args):
         """Types `doorstep share ARGS…`."""
@@ -44,14 +44,14 @@ class Terminal:
 
     def rows(self, styles=False):
         """What stands on the screen now, row by row."""
-        return self._tmux("capture-pane", "-p", *(["-e"] if styles else [])).split("\n")[:-1]
+        return self._tmux("capture-pane", "-p", *(["-e", "-N"] if styles else [])).split("\n")[:-1]
 
     def screen(self):
         return "\n".join(self.rows())
 
-    def scrollback(self):
+    def scrollback(self, styles=False):
         """What has scrolled out at the top, oldest first, and the screen beneath it."""
-        return self._tmux("capture-pane", "-p", "-S", "-").split("\n")[:-1]
+        return self._tmux("capture-pane", "-p", "-S", "-", *(["-e", "-N"] if styles else [])).split("\n")[:-1]
 
     def wait(self, text, timeout=PATIENCE, gone=False):
         """Waits until `text` is on the screen, or is not any more."""

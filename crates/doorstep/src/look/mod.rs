@@ -92,8 +92,9 @@ impl Secrets {
                 }
             }
         }
-        secrets.kept.sort();
-        secrets.shown.sort();
+        let by_depth = |name: &String| (name.matches('/').count(), name.clone());
+        secrets.kept.sort_by_key(by_depth);
+        secrets.shown.sort_by_key(by_depth);
         secrets
     }
 

@@ -46,7 +46,7 @@ pub fn choose(options: Options) -> Box<dyn Face> {
             let colours = anstream::AutoStream::choice(&stdout()) != anstream::ColorChoice::Never;
             let board = Board::new(colours, options.verbose, options.zone, options.qr);
             let (columns, rows) = tty::size();
-            Box::new(Pinned { terminal: Terminal::new(board, stdout(), columns, rows), away: false })
+            Box::new(Pinned { terminal: Terminal::new(board, stdout(), columns, rows), hold: Hold::Ours })
         }
         Format::Auto => Box::new(Plain { out: Lines::new(), options, followed: Vec::new() }),
     }
@@ -91,8 +91,17 @@ impl Lines {
 /// A terminal with a header that stays.
 struct Pinned {
     terminal: Terminal<Stdout>,
-    /// The terminal is somebody else's for now.
-    away: bool,
+    hold: Hold,
+}
+
+/// Whose the terminal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    Ours,
+    /// Given back; whoever did it will say when to take it again.
+    Lent,
+    /// The shell's, while we go on in the background. Shells do not tell when that ends.
+    Shells,
 }
 
 impl Face for Pinned {
@@ -139,11 +148,18 @@ impl Face for Pinned {
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        (self.terminal.board.open_transfers() > 0).then_some(limits::PROGRESS_TICK)
+        match self.hold {
+            Hold::Lent => None,
+            Hold::Shells => Some(limits::PROGRESS_TICK),
+            Hold::Ours => (self.terminal.board.open_transfers() > 0).then_some(limits::PROGRESS_TICK),
+        }
     }
 
     fn draw(&mut self, now: Instant) {
-        if !self.away {
+        if self.hold == Hold::Shells {
+            self.resume();
+        }
+        if self.hold == Hold::Ours {
             self.terminal.board.advance(now);
             let _ = self.terminal.draw(now);
         }
@@ -157,12 +173,16 @@ impl Face for Pinned {
     fn suspend(&mut self) {
         let _ = self.terminal.leave();
         tty::restore();
-        self.away = true;
+        self.hold = Hold::Lent;
     }
 
     fn resume(&mut self) {
+        if !tty::foreground() {
+            self.hold = Hold::Shells;
+            return;
+        }
         tty::quieten();
-        self.away = false;
+        self.hold = Hold::Ours;
         self.resized();
     }
 }

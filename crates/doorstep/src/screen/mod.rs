@@ -2,6 +2,7 @@
 
 mod access_log;
 mod board;
+mod crash;
 mod face;
 mod human;
 mod json;
@@ -73,6 +74,9 @@ pub enum Message {
     },
 }
 
+/// Name of the screen's thread.
+const THREAD: &str = "screen";
+
 /// The way to the screen's thread.
 #[derive(Clone)]
 pub struct Screen {
@@ -90,6 +94,7 @@ impl Screen {
         events: Arc<Events>,
         log: Option<AccessLog>,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        crash::catch(Arc::clone(&events));
         let (messages, inbox) = sync_channel(limits::WAITING_MESSAGES);
         let reader = Reader {
             face: face::choose(options),
@@ -102,7 +107,7 @@ impl Screen {
             unseen: 0,
             told: Vec::new(),
         };
-        let handle = std::thread::Builder::new().name("screen".to_owned()).spawn(move || reader.run())?;
+        let handle = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || reader.run())?;
         events.wake(handle.thread().clone());
         Ok((Self { messages, thread: handle.thread().clone() }, handle))
     }

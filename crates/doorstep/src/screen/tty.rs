@@ -1,7 +1,7 @@
 //! The terminal's own settings, and how they are given back whatever happens.
 
 use std::io::{IsTerminal, Write, stdout};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, Termios};
 
@@ -13,10 +13,12 @@ const SANE: &[u8] = b"\x1b[?2026l\x1b[?7h\x1b[?25h\x1b[0m";
 
 /// Whether a screen can be drawn: standard output is a terminal that we are in the foreground of, and not a dumb one.
 pub fn usable() -> bool {
-    let out = stdout();
-    out.is_terminal()
-        && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
-        && termios::tcgetpgrp(&out).is_ok_and(|group| group == rustix::process::getpgrp())
+    stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb") && foreground()
+}
+
+/// Whether the terminal is ours for now: not that of a shell that put us into the background.
+pub fn foreground() -> bool {
+    termios::tcgetpgrp(stdout()).is_ok_and(|group| group == rustix::process::getpgrp())
 }
 
 /// Columns and rows; 80 × 24 where the terminal does not know.
@@ -27,16 +29,8 @@ pub fn size() -> (usize, usize) {
     }
 }
 
-/// Stops the terminal from showing what is typed, until [`restore`]; a panic restores too.
+/// Stops the terminal from showing what is typed, until [`restore`].
 pub fn quieten() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            restore();
-            before(panic);
-        }));
-    });
     let mut original = ORIGINAL.lock().unwrap_or_else(PoisonError::into_inner);
     let Ok(settings) = termios::tcgetattr(stdout()) else { return };
     let mut quiet = settings.clone();

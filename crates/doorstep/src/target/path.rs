@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use doorstep_model::{Action, FileOptions, UploadPolicy};
 
@@ -18,7 +18,9 @@ pub fn target(path: &Path, args: &ShareArgs) -> Result<Target, Failure> {
     let about = real.metadata().map_err(|error| unreachable(path, &error))?;
     let options = options(args);
     let given = args.target.as_ref().map_or_else(|| ".".to_owned(), |word| word.to_string_lossy().into_owned());
-    let title = if path == Path::new(".") { real.display().to_string() } else { shown(path) };
+    // Dots alone tell nobody which folder it is.
+    let nameless = path.components().all(|part| !matches!(part, Component::Normal(_)));
+    let title = if nameless { real.display().to_string() } else { shown(path) };
     if about.is_dir() {
         std::fs::read_dir(&real).map_err(|error| unreadable(path, &error))?;
         if args.upload || args.upload_only {
