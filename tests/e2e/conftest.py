@@ -105,4 +105,4 @@ def pytest_runtest_makereport(item):
     if report.failed:
         for started in getattr(item, "logs", []):
             for process in started:
-                report.sections.append(("log", process.log[-20000:]))
+                report.sections.append(("log", process.log[-6000:]))

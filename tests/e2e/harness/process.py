@@ -82,7 +82,8 @@ class Doorstep:
     @property
     def log(self):
         """Everything it printed, for people."""
-        events = "\n".join(json.dumps(event) for event in self.events)
+        telling = [event for event in self.events if event["event"] != "transfer" or event["done"]]
+        events = "\n".join(json.dumps(event) for event in telling)
         stderr = self._stderr.read_text(errors="replace")
         return f"$ doorstep share {' '.join(self.arguments)}\n{events}\n{stderr}"
 
