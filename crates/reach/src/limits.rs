@@ -23,7 +23,7 @@ pub(crate) const LOOKUP_SETTLE: Duration = Duration::from_millis(200);
 
 /// How long publishing a name may take, from registering it to hearing it answered: three probes 250 ms apart after a
 /// wait of up to 250 ms (RFC 6762 section 8.1), then the announcement.
-pub(crate) const PUBLISH_TIME: Duration = Duration::from_secs(4);
+pub(crate) const PUBLISH_TIME: Duration = Duration::from_secs(6);
 
 /// How many names are tried (`name`, `name-2`, …) before giving up.
 pub(crate) const NAME_TRIES: u32 = 20;

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::nft::source_in;
-use super::walk::{Action, Chains, Fate, Match, Packet, Rule, walk};
+use super::walk::{Action, Chains, Fate, Match, Packet, Rule, source_in, walk};
 
 /// What the rules do with the packet; the name is of the table and chain.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -58,6 +58,17 @@ impl From<bool> for Match {
     }
 }
 
+/// Whether a packet from somewhere in `source` comes from `network`.
+pub(super) fn source_in(source: &IpNet, network: &IpNet) -> Match {
+    if network.contains(source) {
+        Match::Yes
+    } else if source.contains(network) {
+        Match::Maybe
+    } else {
+        Match::No
+    }
+}
+
 /// What a rule does with a packet that matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {

@@ -177,7 +177,7 @@ async fn publish(announcement: &Announcement, live: &Live) -> Result<Published, 
             Outcome::Announced => {}
             Outcome::Conflict => {
                 drop(take(live));
-                let by = stranger(querier.listen(limits::LOOKUP_SETTLE).await);
+                let by = stranger(querier.listen(limits::LOOKUP_TIME).await);
                 taken.get_or_insert(Taken { name, by });
                 continue;
             }
