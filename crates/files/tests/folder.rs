@@ -106,6 +106,35 @@ async fn a_file_that_grows_while_it_is_sent_ends_where_it_was_promised_to() {
     assert_eq!(read(response).await.unwrap().body.len(), 500_000);
 }
 
+/// A log that a program writes to without a pause: each answer is a beginning of it, whole lines or not.
+#[tokio::test]
+async fn a_file_that_never_holds_still_is_served() {
+    let share = Share::new();
+    share.file("app.log", "line\n");
+    let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (seen, path) = (over.clone(), share.path("app.log"));
+    let writer = std::thread::spawn(move || {
+        use std::io::Write;
+        let mut log = fs::File::options().append(true).open(path).unwrap();
+        for _ in 0..10_000 {
+            if seen.load(std::sync::atomic::Ordering::Relaxed) {
+                break;
+            }
+            log.write_all(b"line\n").unwrap();
+        }
+    });
+    let mut longest = 0;
+    for _ in 0..100 {
+        let answer = share.get("/app.log").await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.length, Some(answer.body.len() as u64));
+        assert!(answer.text().starts_with("line\n") && answer.body.len() >= longest);
+        longest = answer.body.len();
+    }
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_file_deleted_while_it_is_sent_arrives() {
     let share = Share::new();
@@ -247,4 +276,27 @@ async fn pages_among_uploads_run_nothing() {
     assert_eq!(share.get("/a.txt").await.header("content-disposition"), "");
     assert!(share.get("/").await.text().contains("a.svg"), "a listing, not a visitor's index.html");
     assert!(!share.get("/none").await.text().contains("<script>"));
+}
+
+#[tokio::test]
+async fn a_share_that_only_takes_files_shows_none() {
+    let upload = UploadPolicy::Only { max_bytes: None };
+    let share = Share::with(FileOptions { upload, ..FileOptions::default() });
+    share.file("a.txt", "what others sent").file("sub/b.txt", "b");
+    for target in ["/a.txt", "/sub/", "/sub", "/sub/b.txt", "/?zip", "/?json"] {
+        let answer = share.get(target).await;
+        assert!(!answer.text().contains("what others sent") && !answer.text().contains("b.txt"), "{target}");
+        assert!(answer.status == StatusCode::NOT_FOUND || target.starts_with("/?"), "{target} {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn the_pages_of_a_share_find_their_style() {
+    for upload in [UploadPolicy::Off, UploadPolicy::Only { max_bytes: None }] {
+        let share = Share::with(FileOptions { upload, ..FileOptions::default() });
+        let page = share.get_with("/", &[("accept", "text/html")]).await;
+        let (_, style) = page.text().split_once("rel=stylesheet href=\"").unwrap();
+        let style = share.get(style.split_once('"').unwrap().0).await;
+        assert_eq!((style.status, style.header("content-type")), (StatusCode::OK, "text/css; charset=utf-8"));
+    }
 }

@@ -47,7 +47,7 @@ impl FolderService {
 
     /// The answer from memory alone, if it can be had.
     fn at_once(&self, request: &Request) -> Option<Response> {
-        if !reads(&request.method) {
+        if !reads(&request.method) || self.uploads.as_ref().is_some_and(|uploads| uploads.wants(request)) {
             return None;
         }
         let file = self.cache.get(&request.path)?;

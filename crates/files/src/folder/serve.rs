@@ -15,15 +15,20 @@ use crate::variant::{Source, Variant};
 
 impl FolderService {
     /// Answers with an open file, which is kept under `path` if it is small.
-    pub(super) async fn file(&self, request: &Request, opened: Opened, path: &str) -> Result<Response, Refusal> {
+    pub(super) async fn file(&self, request: &Request, mut opened: Opened, path: &str) -> Result<Response, Refusal> {
         let mime = mime::of(opened.name());
         let headers = headers_of(&opened, &self.options, &mime);
         let accepted = Accepted::of(&request.headers);
         let wants_parts = request.headers.contains_key(header::RANGE);
         if opened.stamp.len <= MAX_SMALL_FILE {
-            let file = Arc::new(Small::read(&self.root, opened, &headers, mime.compressible).await?);
-            small::keep(&self.cache, path, &file);
-            return Ok(file.prepared(&self.root, accepted, wants_parts).await.answer(request));
+            match Small::read(&self.root, opened, &headers, mime.compressible).await? {
+                Ok(file) => {
+                    let file = Arc::new(file);
+                    small::keep(&self.cache, path, &file);
+                    return Ok(file.prepared(&self.root, accepted, wants_parts).await.answer(request));
+                }
+                Err(restless) => opened = restless,
+            }
         }
         let accepted = if mime.compressible { accepted } else { Accepted::default() };
         for coding in accepted.in_order(Coding::BY_SIZE) {

@@ -43,11 +43,17 @@ struct Sibling {
 static CLOCK: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Small {
-    /// Reads an open file. `headers` says what all its variants have in common; it is given the name.
+    /// Reads an open file. `headers` says what all its variants have in common. A file that never holds still, or has
+    /// grown large, is given back as it was opened last.
     ///
     /// # Errors
-    /// As `read(2)`, or where the file never holds still.
-    pub async fn read(root: &Root, mut opened: Opened, headers: &HeaderMap, compressible: bool) -> io::Result<Self> {
+    /// As `open(2)` and `read(2)`.
+    pub async fn read(
+        root: &Root,
+        mut opened: Opened,
+        headers: &HeaderMap,
+        compressible: bool,
+    ) -> io::Result<Result<Self, Opened>> {
         for _ in 0..MAX_READ_TRIES {
             let len = opened.stamp.len;
             if len > MAX_SMALL_FILE {
@@ -58,13 +64,13 @@ impl Small {
             match bytes {
                 // The same before and after: these bytes belong to this stamp.
                 Ok(bytes) if after == opened.stamp => {
-                    return Ok(Self::new(opened.relative, after, headers, compressible, bytes.into()));
+                    return Ok(Ok(Self::new(opened.relative, after, headers, compressible, bytes.into())));
                 }
                 Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
                 _ => opened = find::open(root, opened.relative)?,
             }
         }
-        Err(io::Error::other("the file changes faster than it can be read"))
+        Ok(Err(opened))
     }
 
     pub fn new(relative: String, stamp: Stamp, headers: &HeaderMap, compressible: bool, bytes: Bytes) -> Self {
