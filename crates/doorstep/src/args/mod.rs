@@ -64,11 +64,17 @@ pub fn completions(shell: Shell, out: &mut dyn std::io::Write) {
 pub fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
     let mut command = Cli::command();
     command.build();
-    let share = command.find_subcommand("share").cloned().unwrap_or_default().name("doorstep share");
-    clap_mangen::Man::new(command).render(out)?;
+    let share = command.find_subcommand("share").cloned().unwrap_or_default();
+    let page = clap_mangen::Man::new(command);
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    out.write_all(include_bytes!("synopsis.roff"))?;
     let page = clap_mangen::Man::new(share);
     page.render_description_section(out)?;
     page.render_options_section(out)?;
+    let (examples, _) = share::EXAMPLES.split_once("\n\nExit codes").unwrap_or((share::EXAMPLES, ""));
+    let examples = examples.trim_start_matches("Examples:\n").replace('\\', "\\e").replace('-', "\\-");
+    write!(out, ".SH EXAMPLES\n.nf\n{examples}\n.fi\n")?;
     out.write_all(include_bytes!("exit_codes.roff"))
 }
 
@@ -95,6 +101,6 @@ mod tests {
             assert!(page.contains(&format!("--{option}")), "--{option} in the man page");
             assert!(script.contains(&format!("--{option}")), "--{option} in the completions");
         }
-        assert!(page.contains("EXIT STATUS"));
+        assert!(page.contains("EXIT STATUS") && page.contains("doorstep share holiday.mp4 --once"));
     }
 }

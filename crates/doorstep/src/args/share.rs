@@ -157,5 +157,6 @@ Examples:
     doorstep share iso --max-rate 2MB/s             2 MB each second for each visitor
     doorstep share docs --tls                       encrypted, also in the network
 
-Exit codes: 0 ended as asked, 2 wrong usage, 3 the target cannot be shared, 4 the port cannot be used,
-130 closed by a second Ctrl-C.";
+Exit codes
+    0 ended as asked            2 wrong usage             3 the target cannot be shared
+    4 the port cannot be used   130 second Ctrl-C         1 anything else";
