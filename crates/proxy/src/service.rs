@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use doorstep_http::{Body, BoxFuture, Kind, Observer, Request, Response, Service};
 use doorstep_model::{Blame, Proxy};
-use doorstep_net::{BoxIo, Connect, Io};
+use doorstep_net::{BoxIo, Connect};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 
@@ -181,7 +181,9 @@ fn switch(answer: Answer, offered: Option<&str>) -> Result<Response, ProxyError>
     headers.insert(header::UPGRADE, chosen);
     let mut response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_kind(Kind::Proxied);
     response.headers = headers;
-    let (upstream, early): (Io, BytesMut) = (connection.io, connection.read);
+    // An empty buffer would hold its memory as long as the tunnel lasts.
+    let early = if connection.read.is_empty() { Bytes::new() } else { connection.read.freeze() };
+    let upstream = connection.io;
     response.upgrade = Some(Box::new(move |client: BoxIo| Box::pin(tunnel(client, upstream, early))));
     Ok(response)
 }

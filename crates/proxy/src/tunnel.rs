@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use doorstep_net::{BoxIo, Io};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -14,8 +14,8 @@ use crate::limits;
 
 /// Copies until both sides have said that they are done, or one breaks. `early` is what the upstream sent right
 /// behind its 101. Each direction ends by itself: a side that has no more to say may still listen.
-pub async fn tunnel(mut client: BoxIo, mut upstream: Io, early: BytesMut) {
-    let mut down = Direction { pending: early.freeze(), ..Direction::default() };
+pub async fn tunnel(mut client: BoxIo, mut upstream: Io, early: Bytes) {
+    let mut down = Direction { pending: early, ..Direction::default() };
     let mut up = Direction::default();
     let outcome: io::Result<()> = poll_fn(|cx| {
         let to_client = down.poll(cx, &mut upstream, &mut client);
@@ -55,6 +55,10 @@ impl Direction {
                 }
                 self.unflushed = true;
                 self.pending.advance(written);
+                if self.pending.is_empty() {
+                    // Only this gives its memory back, and the tunnel may now be idle for hours.
+                    self.pending = Bytes::new();
+                }
             }
             if self.ended {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
@@ -121,7 +125,7 @@ mod tests {
     async fn each_direction_ends_by_itself() {
         let (client, mut visitor) = duplex(16);
         let (upstream, mut app) = duplex(16);
-        let copy = tokio::spawn(tunnel(Box::new(client), Io::Other(Box::new(upstream)), BytesMut::from("early ")));
+        let copy = tokio::spawn(tunnel(Box::new(client), Io::Other(Box::new(upstream)), Bytes::from("early ")));
         visitor.write_all(b"question").await.unwrap();
         visitor.shutdown().await.unwrap();
         let mut asked = String::new();
@@ -143,7 +147,7 @@ mod tests {
     async fn ends_when_a_side_breaks() {
         let (client, visitor) = duplex(16);
         let (upstream, mut app) = duplex(16);
-        let copy = tokio::spawn(tunnel(Box::new(client), Io::Other(Box::new(upstream)), BytesMut::new()));
+        let copy = tokio::spawn(tunnel(Box::new(client), Io::Other(Box::new(upstream)), Bytes::new()));
         drop(visitor);
         app.write_all(&[0; 64]).await.ok();
         copy.await.unwrap();
