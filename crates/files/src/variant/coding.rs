@@ -49,13 +49,17 @@ impl Accepted {
             let mut fields = item.split(';').map(str::trim);
             let coding = fields.next().unwrap_or_default();
             let Some(weight) = weight(fields) else { continue };
-            let slot = match coding.to_ascii_lowercase().as_str() {
-                "br" => &mut named[Coding::Brotli as usize],
-                "zstd" => &mut named[Coding::Zstd as usize],
-                "gzip" | "x-gzip" => &mut named[Coding::Gzip as usize],
-                "identity" => &mut identity,
-                "*" => &mut any,
-                _ => continue,
+            let is = |name: &str| coding.eq_ignore_ascii_case(name);
+            let slot = if let Some(known) = Coding::BY_SIZE.into_iter().find(|known| is(known.name())) {
+                &mut named[known as usize]
+            } else if is("x-gzip") {
+                &mut named[Coding::Gzip as usize]
+            } else if is("identity") {
+                &mut identity
+            } else if is("*") {
+                &mut any
+            } else {
+                continue;
             };
             *slot = Some(weight);
         }
@@ -84,7 +88,8 @@ fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> Option<u16> {
     if part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let thousandths: u16 = format!("{part:0<3}").parse().ok()?;
+    let digits = part.bytes().chain(std::iter::repeat(b'0')).take(3);
+    let thousandths = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match whole {
         "0" => Some(thousandths),
         "1" if thousandths == 0 => Some(1000),
