@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use doorstep_guard::Stop;
+use doorstep_guard::{Ended, Stop};
 use doorstep_model::{
     Action, ByteRate, Guards, HostPolicy, Listener, Matcher, Password, Route, Site, Spec, TlsPolicy, Upstream,
 };
@@ -59,7 +58,7 @@ async fn session(
         workers,
         observer: events.clone(),
         nonce: nonce.clone(),
-        stop: stop(args, over),
+        stop: stop(over),
         tls: certificate.as_ref().map(|certificate| certificate.config.clone()),
     };
     let running = Running::start(&spec, bound, engine).map_err(|error| not_started(&error))?;
@@ -197,12 +196,12 @@ fn spec(args: &ShareArgs, target: &Target, choice: &Choice, password: Option<Pas
 }
 
 /// Called by a guard when the share is over by itself.
-fn stop(args: &ShareArgs, over: mpsc::Sender<Reason>) -> Stop {
-    let end = args.expires.and_then(|expires| Instant::now().checked_add(expires));
-    Stop::new(move |_| {
-        // Only two guards end a share; a timer never fires early.
-        let expired = end.is_some_and(|end| Instant::now() + Duration::from_millis(100) >= end);
-        let _ = over.try_send(if expired { Reason::Expired } else { Reason::Once });
+fn stop(over: mpsc::Sender<Reason>) -> Stop {
+    Stop::new(move |ended| {
+        let _ = over.try_send(match ended {
+            Ended::Expired => Reason::Expired,
+            Ended::Downloaded => Reason::Once,
+        });
     })
 }
 

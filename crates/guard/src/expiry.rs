@@ -5,7 +5,7 @@ use std::time::Duration;
 use doorstep_http::{BoxFuture, Request, Response, Service};
 use http::StatusCode;
 
-use crate::{Stop, page};
+use crate::{Ended, Stop, page};
 
 /// Refuses everything after a time, and then ends the share.
 ///
@@ -57,7 +57,7 @@ fn watch(end: &Weak<End>, stop: &Stop) {
     while let Some(left) = end.upgrade().map(|end| end.left()) {
         match left {
             Some(left) => thread::sleep(left.min(WATCH_INTERVAL)),
-            None => return stop.call("the time of this share is over"),
+            None => return stop.call(Ended::Expired),
         }
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use doorstep_http::Service;
 use doorstep_model::Guards;
 
-pub use stop::Stop;
+pub use stop::{Ended, Stop};
 
 /// Puts the guards that are asked for around `service`; without any, this is `service` itself.
 ///

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use doorstep_guard::{Stop, wrap};
+use doorstep_guard::{Ended, Stop, wrap};
 use doorstep_http::{BoxFuture, Request, Response, Service};
 use doorstep_model::{ByteRate, Guards, Password, Secret};
 use http::StatusCode;
@@ -18,7 +18,7 @@ impl Service for Open {
 }
 
 fn never() -> Stop {
-    Stop::new(|reason| panic!("stopped: {reason}"))
+    Stop::new(|ended| panic!("stopped: {ended:?}"))
 }
 
 fn from(peer: &str) -> Request {
@@ -56,10 +56,10 @@ async fn only_allowed_networks_come_in() {
 #[tokio::test]
 async fn an_expired_share_is_gone_and_says_so_to_the_operator_once() {
     let (told, hears) = mpsc::channel();
-    let stop = Stop::new(move |reason| told.send(reason.to_owned()).unwrap());
+    let stop = Stop::new(move |ended| told.send(ended).unwrap());
     let guards = Guards { expires: Some(Duration::ZERO), ..Guards::default() };
     let service = wrap(&guards, Arc::new(Open), stop);
-    assert_eq!(hears.recv().unwrap(), "the time of this share is over");
+    assert_eq!(hears.recv().unwrap(), Ended::Expired);
     let mut request = from("192.0.2.1");
     request.headers.insert("accept", "text/html".parse().unwrap());
     let response = service.call(request).await;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use self::parts::{Part, Parts};
 use crate::client::client_key;
 use crate::limits::RESUME_GRACE;
-use crate::{Stop, page};
+use crate::{Ended, Stop, page};
 
 /// Ends the share after the first complete download of what is shared ([`Kind::Content`]).
 ///
@@ -161,9 +161,7 @@ impl State {
         if complete {
             *phase = Phase::Over;
             drop(phase);
-            // The reason is shown in a terminal, which must not obey what a visitor put into a path.
-            let name: String = path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-            self.stop.call(&format!("{name} was downloaded"));
+            self.stop.call(Ended::Downloaded);
         }
     }
 }

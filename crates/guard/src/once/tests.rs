@@ -34,8 +34,8 @@ impl Scene {
     fn new() -> Self {
         let stops = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&stops);
-        let stop = Stop::new(move |reason| {
-            assert_eq!(reason, "/a was downloaded");
+        let stop = Stop::new(move |ended| {
+            assert_eq!(ended, Ended::Downloaded);
             count.fetch_add(1, Ordering::Relaxed);
         });
         Self { once: Once::new(Arc::new(Share), stop), stops }
