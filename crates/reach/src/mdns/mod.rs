@@ -145,8 +145,24 @@ async fn run(announcement: Announcement, status: watch::Sender<Status>, live: Li
 struct Published {
     name: String,
     taken: Option<Taken>,
-    /// What our responder tells; `None` where another responder of this computer holds the name.
-    events: Option<Events>,
+    holder: Holder,
+}
+
+/// Who answers for the name, and how we hear that it no longer does.
+enum Holder {
+    /// Our responder.
+    Us(Events),
+    /// Another responder of this computer: Avahi, or a doorstep that was here before. It may end before we do.
+    Other(Querier),
+}
+
+impl Holder {
+    async fn gave_up(&self) {
+        match self {
+            Self::Us(events) => events.conflict().await,
+            Self::Other(querier) => querier.gone().await,
+        }
+    }
 }
 
 /// Finds a free name, announces it, and hears it announced.
@@ -169,7 +185,7 @@ async fn publish(announcement: &Announcement, live: &Live) -> Result<Published, 
             continue;
         }
         if !holders.is_empty() {
-            return Ok(Published { name, taken, events: None });
+            return Ok(Published { name, taken, holder: Holder::Other(querier) });
         }
         let (responder, events) = Responder::start(announcement, &name).map_err(failed)?;
         *live.lock().unwrap_or_else(PoisonError::into_inner) = Some(responder);
@@ -184,7 +200,7 @@ async fn publish(announcement: &Announcement, live: &Live) -> Result<Published, 
             Outcome::Silent => return Err("this computer could not announce its name on the network".into()),
         }
         if querier.listen(limits::PUBLISH_TIME).await.iter().any(is_own) {
-            return Ok(Published { name, taken, events: Some(events) });
+            return Ok(Published { name, taken, holder: Holder::Us(events) });
         }
         return Err(format!("{name} was announced, but nothing on the network answers for it"));
     }
@@ -194,15 +210,9 @@ async fn publish(announcement: &Announcement, live: &Live) -> Result<Published, 
 /// Returns when the name does not hold any longer.
 async fn stay(announcement: &Announcement, published: &Published) {
     loop {
-        let conflict = async {
-            match &published.events {
-                Some(events) => events.conflict().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = sleep(limits::MDNS_VERIFY) => {}
-            () = conflict => return,
+            () = published.holder.gave_up() => return,
         }
         let interfaces = responder::interfaces(&announcement.bind);
         let Ok(mut querier) = Querier::ask(&published.name, interfaces) else { return };

@@ -43,6 +43,15 @@ impl Querier {
         }
         &self.heard
     }
+
+    /// Waits until one of the addresses is withdrawn, or no longer answered for.
+    pub(super) async fn gone(&self) {
+        while let Ok(event) = self.answers.recv_async().await {
+            if let HostnameResolutionEvent::AddressesRemoved(..) = event {
+                return;
+            }
+        }
+    }
 }
 
 impl Drop for Querier {
