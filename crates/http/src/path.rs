@@ -27,7 +27,9 @@ pub fn canonical(raw: &str) -> Option<String> {
 }
 
 fn is_canonical(raw: &[u8]) -> bool {
-    raw.first() == Some(&b'/') && !raw.contains(&b'%') && !raw.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
+    raw.first() == Some(&b'/')
+        && !raw.iter().any(|byte| matches!(byte, b'%' | 0))
+        && !raw.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
 }
 
 fn decode(raw: &[u8]) -> Option<Vec<u8>> {
@@ -36,6 +38,9 @@ fn decode(raw: &[u8]) -> Option<Vec<u8>> {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         if byte != b'%' {
+            if byte == 0 {
+                return None;
+            }
             decoded.push(byte);
             continue;
         }
@@ -75,6 +80,7 @@ mod tests {
             ("/a/%2e%2E/b", None),
             ("/a%2f..%2fb", None),
             ("/a%00", None),
+            ("/a\0", None),
             ("/a%", None),
             ("/a%zz", None),
             ("/.a", Some("/.a")),
