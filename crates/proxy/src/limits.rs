@@ -20,11 +20,13 @@ pub const POOL_SIZE: usize = 256;
 /// Interim responses (1xx) before one final response.
 pub const MAX_INTERIM: usize = 16;
 /// Bytes that are read at first, when the length of what comes is not known.
-pub const SMALL_READ: usize = 8 * 1024;
+pub const SMALL_READ: usize = 16 * 1024;
 /// Bytes of a long body that are read at once.
 pub const LARGE_READ: usize = 256 * 1024;
 /// Long bodies on one thread that may each have a buffer of [`LARGE_READ`]; those beyond get [`CROWDED_READ`].
 pub const LARGE_READERS: usize = 64;
+/// Large buffers that a thread keeps for the next long body: fresh memory of that size costs more than it looks.
+pub const SPARE_BUFFERS: usize = 4;
 /// Bytes read at once for one of very many long bodies.
 pub const CROWDED_READ: usize = 32 * 1024;
 /// Bytes of a request body whose length is not known that are gathered, as far as they are there already, to tell

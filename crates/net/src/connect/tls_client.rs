@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use doorstep_model::Upstream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -92,8 +92,18 @@ fn http11(mut config: ClientConfig) -> ClientConfig {
 /// What went wrong, and what to do about a certificate that does not verify.
 fn explain(error: &std::io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(_)) => {
-            format!("{error}. If you trust this app all the same, add --insecure-upstream")
+        Some(rustls::Error::InvalidCertificate(fault)) => {
+            let fault = match fault {
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired",
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    "its certificate is for another name"
+                }
+                CertificateError::UnknownIssuer | CertificateError::Other(_) => {
+                    "its certificate is signed by nobody that this computer trusts"
+                }
+                _ => return format!("{error}. If you trust this app all the same, add --insecure-upstream"),
+            };
+            format!("{fault}. If you trust this app all the same, add --insecure-upstream")
         }
         Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS. Use http:// instead of https://".to_owned(),
         _ => error.to_string(),

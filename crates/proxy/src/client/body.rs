@@ -1,10 +1,10 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use doorstep_http::BodyError;
 use doorstep_proto::http1::{BodyFraming, ChunkedDecoder, Decoded};
 use http_body::{Frame, SizeHint};
@@ -88,7 +88,11 @@ impl UpstreamBody {
     fn finish(&mut self) {
         self.state = State::Done;
         self.idle = None;
-        self.large = None;
+        if let (Some(large), Some(connection)) = (self.large.take(), &mut self.connection)
+            && connection.read.is_empty()
+        {
+            large.leave(std::mem::take(&mut connection.read));
+        }
         if let Some(peek) = self.inspect.take() {
             (peek.inspect)(&peek.seen);
         }
@@ -189,6 +193,11 @@ impl UpstreamBody {
         };
         if goal > limits::CROWDED_READ && self.large.is_none() {
             self.large = LargeReader::enter();
+            if let (Some(large), Some(connection)) = (&self.large, &mut self.connection)
+                && connection.read.is_empty()
+            {
+                connection.read = large.buffer();
+            }
         }
         let most = if self.large.is_some() { limits::LARGE_READ } else { limits::CROWDED_READ };
         self.want = goal.clamp(limits::SMALL_READ, most);
@@ -254,6 +263,7 @@ impl http_body::Body for UpstreamBody {
 
 thread_local! {
     static LARGE_READERS: Cell<usize> = const { Cell::new(0) };
+    static SPARE_BUFFERS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The right to a large buffer, counted so that very many slow clients cannot fill the memory. The count is of the
@@ -268,6 +278,20 @@ impl LargeReader {
                 Self
             })
         })
+    }
+
+    /// An empty buffer: one that was left, if there is any.
+    fn buffer(&self) -> BytesMut {
+        SPARE_BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(limits::LARGE_READ))
+    }
+
+    /// Leaves a buffer for the next long body.
+    fn leave(self, buffer: BytesMut) {
+        SPARE_BUFFERS.with_borrow_mut(|spare| {
+            if spare.len() < limits::SPARE_BUFFERS {
+                spare.push(buffer);
+            }
+        });
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::io::Write;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
@@ -74,21 +73,23 @@ fn is_guarded(name: &str) -> bool {
 /// said of the host only if `with_host`.
 pub fn write_forwarded(out: &mut Vec<u8>, request: &Request, with_host: bool) {
     let ip = request.peer_ip();
+    let text = ip.to_string();
     let scheme = request.scheme();
     let host = if with_host { request.authority.as_str() } else { "" };
-    // A `Vec` takes whatever is written to it.
-    let _ = write!(out, "X-Forwarded-For: {ip}\r\nX-Real-Ip: {ip}\r\nX-Forwarded-Proto: {scheme}\r\n");
+    // Pieces rather than `write!`: formatting would cost more than all other fields together.
+    let mut add = |pieces: &[&str]| pieces.iter().for_each(|piece| out.extend_from_slice(piece.as_bytes()));
+    add(&["X-Forwarded-For: ", &text, "\r\nX-Real-Ip: ", &text, "\r\nX-Forwarded-Proto: ", scheme, "\r\n"]);
     if !host.is_empty() {
-        let _ = write!(out, "X-Forwarded-Host: {host}\r\nX-Forwarded-Port: {}\r\n", port(host, scheme));
+        add(&["X-Forwarded-Host: ", host, "\r\nX-Forwarded-Port: ", port(host, scheme), "\r\n"]);
     }
-    let _ = match ip {
-        IpAddr::V4(ip) => write!(out, "Forwarded: by={};for={ip};", our_name()),
-        IpAddr::V6(ip) => write!(out, "Forwarded: by={};for=\"[{ip}]\";", our_name()),
-    };
+    match ip {
+        IpAddr::V4(_) => add(&["Forwarded: by=", our_name(), ";for=", &text, ";"]),
+        IpAddr::V6(_) => add(&["Forwarded: by=", our_name(), ";for=\"[", &text, "]\";"]),
+    }
     if !host.is_empty() {
-        let _ = write!(out, "host=\"{host}\";");
+        add(&["host=\"", host, "\";"]);
     }
-    let _ = write!(out, "proto={scheme}\r\n");
+    add(&["proto=", scheme, "\r\n"]);
 }
 
 /// Whether this very process sent the request: it is asked to be its own upstream.
