@@ -1,5 +1,6 @@
 """A folder's page and its zip, by Chromium, unzip and Python's zipfile."""
 
+import gzip
 import io
 import json
 import os
@@ -218,6 +219,9 @@ def test_a_hundred_thousand_files(share, tmp_path, browser):
     assert page.count("<li ") == 100_000
     assert page.index("record 9.txt") < page.index("record 10.txt") < page.index("record 99999.txt")
     assert len(json.loads(door.get("/?json").text)["entries"]) == 100_000
+    packed = door.get("/", {**HTML, "Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip" and len(packed.body) < len(page) / 5
+    assert gzip.decompress(packed.body).count(b"<li ") == 100_000
     assert door.rss_kb() - before < 100_000, "kB more after three listings of 100,000 files"
 
     driver = browser()

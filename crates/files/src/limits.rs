@@ -14,6 +14,9 @@ pub const MAX_LISTED_IN_FLIGHT: usize = 4_000_000;
 /// HTML or JSON of a listing made at a time.
 pub const LISTING_CHUNK: usize = 64 * 1024;
 
+/// Entries from which a listing is compressed.
+pub const LISTING_COMPRESSED_FROM: usize = 100;
+
 /// The largest README that is shown below a listing.
 pub const MAX_README: u64 = 512 * 1024;
 

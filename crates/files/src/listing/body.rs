@@ -1,5 +1,6 @@
 //! A listing on its way out: made a chunk at a time, when the client has room for it, and never whole in memory.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,6 +13,7 @@ use super::page::BLOCK;
 use super::snapshot::{Entry, Snapshot};
 use super::{human, icon::Icon, text};
 use crate::limits::LISTING_CHUNK;
+use crate::variant::compress::Chunks;
 
 /// What rows are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +32,14 @@ pub struct ListingBody {
     /// Taken when the last chunk is made.
     pub tail: Option<String>,
     pub next: usize,
+    /// The chunk that is being compressed.
+    pub current: String,
     /// The listing's share of [`crate::limits::MAX_LISTED_IN_FLIGHT`].
     pub _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl ListingBody {
-    fn next_chunk(&mut self) -> Option<String> {
+    fn make_chunk(&mut self) -> Option<String> {
         let mut out = std::mem::take(&mut self.head);
         out.reserve(LISTING_CHUNK.saturating_sub(out.len()) + 1024);
         while out.len() < LISTING_CHUNK && self.next < self.order.len() {
@@ -120,12 +124,21 @@ fn push_object(entry: &Entry, name: &str, addressable: bool, out: &mut String) {
     out.push('}');
 }
 
+impl Chunks for ListingBody {
+    fn next_chunk(&mut self) -> io::Result<Option<&[u8]>> {
+        let chunk = self.make_chunk();
+        let is_over = chunk.is_none();
+        self.current = chunk.unwrap_or_default();
+        Ok((!is_over).then_some(self.current.as_bytes()))
+    }
+}
+
 impl http_body::Body for ListingBody {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(self.next_chunk().map(|chunk| Ok(Frame::data(chunk.into()))))
+        Poll::Ready(self.make_chunk().map(|chunk| Ok(Frame::data(chunk.into()))))
     }
 }
 
@@ -136,12 +149,21 @@ mod tests {
     fn body(entries: &[(&str, bool, u64, i64)], format: Format) -> ListingBody {
         let snapshot = Snapshot::of(entries);
         let order = (0..entries.len() as u32).collect();
-        ListingBody { snapshot, order, format, head: "<".into(), tail: Some(">".into()), next: 0, _permit: None }
+        ListingBody {
+            snapshot,
+            order,
+            format,
+            head: "<".into(),
+            tail: Some(">".into()),
+            next: 0,
+            current: String::new(),
+            _permit: None,
+        }
     }
 
     fn whole(mut body: ListingBody) -> (String, usize) {
         let (mut text, mut largest) = (String::new(), 0);
-        while let Some(chunk) = body.next_chunk() {
+        while let Some(chunk) = body.make_chunk() {
             largest = largest.max(chunk.len());
             text.push_str(&chunk);
         }

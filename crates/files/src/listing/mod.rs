@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use doorstep_http::{Body, Request, Response, pages};
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
 
@@ -26,10 +26,12 @@ use self::body::{Format, ListingBody};
 use self::order::View;
 use self::page::Page;
 use self::snapshot::Snapshot;
-use crate::limits::{MAX_LISTED_IN_FLIGHT, MAX_SCANS};
+use crate::limits::{LISTING_COMPRESSED_FROM, MAX_LISTED_IN_FLIGHT, MAX_SCANS};
 use crate::query::Query;
 use crate::random;
 use crate::root::Root;
+use crate::variant::coding::{Accepted, Coding};
+use crate::variant::compress::Compressed;
 
 /// What a listing says beyond the folder itself.
 #[derive(Clone, Debug, Default)]
@@ -94,16 +96,38 @@ pub async fn respond(root: &Arc<Root>, folder: &str, request: &Request, context:
             (head, format!("\n],\"complete\":{}}}\n", !snapshot.cut))
         }
     };
-    let body = ListingBody { snapshot, order, format, head, tail: Some(tail), next: 0, _permit: Some(permit) };
-    let response = Response::new(StatusCode::OK)
-        .with(header::VARY, HeaderValue::from_static("accept"))
-        .with_body(Body::stream(body));
+    let body = ListingBody {
+        snapshot,
+        order,
+        format,
+        head,
+        tail: Some(tail),
+        next: 0,
+        current: String::new(),
+        _permit: Some(permit),
+    };
+    let response =
+        encoded(body, &request.headers).with(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     match format {
         Format::Html => page::with_headers(response, &nonce),
         Format::Json => response
             .with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .with(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
             .with(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    }
+}
+
+/// Long listings are compressed, for clients that take it.
+fn encoded(body: ListingBody, headers: &HeaderMap) -> Response {
+    let response = Response::new(StatusCode::OK);
+    let coding =
+        Accepted::of(headers).in_order(Coding::BY_WORK).next().filter(|_| body.order.len() >= LISTING_COMPRESSED_FROM);
+    let Some(coding) = coding else { return response.with_body(Body::stream(body)) };
+    match Compressed::begin(body, coding) {
+        Ok(compressed) => response
+            .with(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()))
+            .with_body(Body::stream(compressed)),
+        Err(body) => response.with_body(Body::stream(body)),
     }
 }
 

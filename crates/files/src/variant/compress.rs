@@ -36,9 +36,18 @@ pub fn compress(coding: Coding, bytes: &[u8]) -> io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-/// A body that is the first `len` bytes of a file, compressed as the client takes it. Compression and reading happen in
-/// blocking threads, one step at a time.
+/// A body that is compressed as the client takes it. Making its bytes and compressing them happen in blocking threads,
+/// one step at a time.
 pub struct Compressed(State);
+
+/// Bytes to be compressed, a chunk at a time. May block.
+pub trait Chunks: Send + Sync + 'static {
+    /// The next chunk; `None` at the end.
+    ///
+    /// # Errors
+    /// The bytes cannot be had: the body breaks off.
+    fn next_chunk(&mut self) -> io::Result<Option<&[u8]>>;
+}
 
 enum State {
     Idle(Box<Job>),
@@ -50,21 +59,31 @@ enum State {
 type Step = (Option<Box<Job>>, Vec<u8>);
 
 struct Job {
-    file: Arc<File>,
-    offset: u64,
-    end: u64,
-    buffer: Vec<u8>,
+    chunks: Box<dyn Chunks>,
     encoder: Encoder,
     _permit: SemaphorePermit<'static>,
 }
 
+/// The bytes that a file had when it was opened.
+struct FileChunks {
+    file: Arc<File>,
+    offset: u64,
+    end: u64,
+    buffer: Vec<u8>,
+}
+
 impl Compressed {
-    /// `None` while as many as may are at work already, or there is no memory: send the file as it is.
-    pub fn begin(file: Arc<File>, len: u64, coding: Coding) -> Option<Self> {
-        let permit = COMPRESSORS.try_acquire().ok()?;
-        let encoder = Encoder::new(coding).ok()?;
+    /// # Errors
+    /// Gives `chunks` back while as many as may are at work already, or there is no memory: send them as they are.
+    pub fn begin<C: Chunks>(chunks: C, coding: Coding) -> Result<Self, C> {
+        let (Ok(permit), Ok(encoder)) = (COMPRESSORS.try_acquire(), Encoder::new(coding)) else { return Err(chunks) };
+        Ok(Self(State::Idle(Box::new(Job { chunks: Box::new(chunks), encoder, _permit: permit }))))
+    }
+
+    /// The first `len` bytes of a file; `None` where [`Self::begin`] is an error.
+    pub fn file(file: &Arc<File>, len: u64, coding: Coding) -> Option<Self> {
         let buffer = vec![0; FILE_CHUNK];
-        Some(Self(State::Idle(Box::new(Job { file, offset: 0, end: len, buffer, encoder, _permit: permit }))))
+        Self::begin(FileChunks { file: Arc::clone(file), offset: 0, end: len, buffer }, coding).ok()
     }
 }
 
@@ -101,20 +120,29 @@ impl http_body::Body for Compressed {
 }
 
 impl Job {
-    /// Compresses one chunk. The end comes after exactly the bytes that the file had when it was opened.
     fn step(mut self: Box<Self>) -> io::Result<Step> {
-        let most = (self.end - self.offset).min(FILE_CHUNK as u64) as usize;
-        let got = if most == 0 { 0 } else { self.file.read_at(&mut self.buffer[..most], self.offset)? };
-        if got == 0 && most > 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
-        }
-        self.offset += got as u64;
-        self.encoder.write_all(&self.buffer[..got])?;
-        if self.offset < self.end {
-            let out = self.encoder.take();
+        let Self { chunks, encoder, .. } = &mut *self;
+        if let Some(chunk) = chunks.next_chunk()? {
+            encoder.write_all(chunk)?;
+            let out = encoder.take();
             return Ok((Some(self), out));
         }
         Ok((None, self.encoder.finish()?))
+    }
+}
+
+impl Chunks for FileChunks {
+    fn next_chunk(&mut self) -> io::Result<Option<&[u8]>> {
+        let most = (self.end - self.offset).min(FILE_CHUNK as u64) as usize;
+        if most == 0 {
+            return Ok(None);
+        }
+        let got = self.file.read_at(&mut self.buffer[..most], self.offset)?;
+        if got == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+        }
+        self.offset += got as u64;
+        Ok(Some(&self.buffer[..got]))
     }
 }
 
@@ -206,7 +234,7 @@ mod tests {
     async fn a_file_of_many_chunks_is_streamed() {
         let text: Vec<u8> = (0..100_000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
         for coding in Coding::BY_SIZE {
-            let body = Compressed::begin(file_of(&text), text.len() as u64, coding).unwrap();
+            let body = Compressed::file(&file_of(&text), text.len() as u64, coding).unwrap();
             let bytes = Body::stream(body).collect(text.len()).await.unwrap();
             assert!(bytes.len() < text.len() / 2, "{coding:?} {}", bytes.len());
             assert!(decompress(coding, &bytes) == text, "{coding:?}");
@@ -215,9 +243,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_shrank_breaks_and_one_that_grew_is_cut() {
-        let shrunk = Compressed::begin(file_of(b"short"), 500, Coding::Gzip).unwrap();
+        let shrunk = Compressed::file(&file_of(b"short"), 500, Coding::Gzip).unwrap();
         assert!(matches!(Body::stream(shrunk).collect(10_000).await, Err(BodyError::File(_))));
-        let grown = Compressed::begin(file_of(b"a longer file"), 8, Coding::Gzip).unwrap();
+        let grown = Compressed::file(&file_of(b"a longer file"), 8, Coding::Gzip).unwrap();
         let bytes = Body::stream(grown).collect(10_000).await.unwrap();
         assert_eq!(decompress(Coding::Gzip, &bytes), b"a longer");
     }

@@ -125,7 +125,7 @@ impl Variant {
         response.body = match (self.form, &self.source) {
             (Form::OnTheWay(_), _) if head => Body::Empty,
             (Form::OnTheWay(coding), Source::File { file, len }) => {
-                match Compressed::begin(Arc::clone(file), *len, coding) {
+                match Compressed::file(file, *len, coding) {
                     Some(body) => Body::stream(body),
                     None => {
                         // Everybody is busy. The same file as it is, without a promise for next time.
