@@ -332,6 +332,7 @@ fn connections() -> Vec<Row> {
         get("an upgrade nobody offered", "Connection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__", OK),
         get("an Upgrade without its Connection", "Upgrade: websocket", OK),
         row("the HTTP/2 preface as a second request", format!("{one}PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), &[200, 400]),
+        row("the HTTP/2 preface after an empty line", "\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD),
         row("almost the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", &[505]),
     ]
 }

@@ -48,6 +48,9 @@ pub(super) async fn next_head<D: Future<Output = ()>>(wire: &Wire, wait: &mut Wa
                     return Poll::Ready(Next::Refused(error));
                 }
                 match find_head(&mut inner.buffer, &mut scanner) {
+                    Ok(Some(Next::Http2)) if empty_lines > 0 => {
+                        return Poll::Ready(Next::Refused(HeadError::Malformed("HTTP/2 begins with its preface")));
+                    }
                     Ok(Some(next)) => return Poll::Ready(next),
                     Ok(None) => {}
                     Err(error) => return Poll::Ready(Next::Refused(error)),
