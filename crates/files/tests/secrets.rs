@@ -134,7 +134,7 @@ fn what_may_not_be_read_is_forbidden() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// Whatever a visitor writes, a secret beside or inside the share stays one, and nothing panics.
     #[test]

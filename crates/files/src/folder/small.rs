@@ -143,6 +143,9 @@ impl Small {
 
     /// Makes what [`Small::ready`] lacks, and gives it.
     pub async fn prepared(&self, root: &Root, accepted: Accepted, wants_parts: bool) -> &Variant {
+        if let Some(ready) = self.ready(accepted, wants_parts) {
+            return ready;
+        }
         if self.siblings.get().is_none() {
             let mut found = [const { Sibling { stamp: None, variant: None } }; 3];
             for coding in Coding::BY_SIZE {

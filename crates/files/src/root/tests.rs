@@ -159,7 +159,7 @@ fn component() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever is asked for, and wherever the links point, what opens lies inside, both ways agree about it, and
     /// neither panics.
