@@ -1,5 +1,5 @@
-use std::fmt;
 use std::process::ExitCode;
+use std::{fmt, io};
 
 /// How the program ends, for whoever started it. Documented in `docs/exit-codes.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +66,21 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// The system's reason in words, without its number: nobody looks that up.
+pub fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_are_words() {
+        assert_eq!(cause(&io::Error::from_raw_os_error(13)), "Permission denied");
+        assert_eq!(cause(&io::Error::other("the dog ate it")), "the dog ate it");
+    }
 
     #[test]
     fn reads_from_what_to_what_next() {

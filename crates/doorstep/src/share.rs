@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::addresses::{self, Listening};
 use crate::args::{AcceptedHost, ShareArgs, values};
 use crate::events::Events;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, cause};
 use crate::lifecycle::Signals;
 use crate::port::{self, Choice};
 use crate::screen::{AccessLog, App, Format, Kind, Message, Options, Reason, Screen, Sharing};
@@ -167,8 +167,9 @@ fn fits(args: &ShareArgs, kind: Kind) -> Result<(), Failure> {
 }
 
 fn open_log(path: &Path, zone: UtcOffset) -> Result<AccessLog, Failure> {
-    AccessLog::open(path, zone)
-        .map_err(|error| Failure::new(Code::Failed, format!("the log {} cannot be written: {error}", path.display())))
+    AccessLog::open(path, zone).map_err(|error| {
+        Failure::new(Code::Failed, format!("the log {} cannot be written: {}", path.display(), cause(&error)))
+    })
 }
 
 /// What the engine is asked to make true.
@@ -288,5 +289,5 @@ fn not_started(error: &anyhow::Error) -> Failure {
 }
 
 fn no_resources(error: std::io::Error) -> Failure {
-    Failure::new(Code::Failed, format!("the system did not give what doorstep needs: {error}"))
+    Failure::new(Code::Failed, format!("the system did not give what doorstep needs: {}", cause(&error)))
 }

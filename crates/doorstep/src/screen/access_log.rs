@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::exit::cause;
 use doorstep_http::Exchange;
 use doorstep_model::{Blame, Finding, Severity};
 use time::macros::format_description;
@@ -41,7 +42,7 @@ impl AccessLog {
             severity: Severity::Error,
             blame: Blame::Environment,
             id: "access-log",
-            what: format!("The access log {} cannot be written: {error}.", self.path.display()),
+            what: format!("The access log {} cannot be written: {}.", self.path.display(), cause(&error)),
             why: "Requests are answered, but not recorded.".to_owned(),
             fix: String::new(),
         })

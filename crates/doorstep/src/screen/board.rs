@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use doorstep_http::{Exchange, Transfer};
 use doorstep_model::{Finding, Severity};
@@ -38,6 +38,7 @@ pub struct Board {
     addresses: Vec<Address>,
     qr: Option<Qr>,
     transfers: Vec<Following>,
+    began: SystemTime,
     /// Widest client address so far.
     client: usize,
 }
@@ -78,6 +79,7 @@ impl Board {
             addresses: Vec::new(),
             qr: None,
             transfers: Vec::new(),
+            began: SystemTime::now(),
             client: 15,
         }
     }
@@ -237,10 +239,19 @@ impl Board {
             }
         }
         if let Some(expires) = sharing.expires.filter(|_| roomy) {
-            row("ends", Line::new(format!("{} after the start", human::duration(expires)), DIM));
+            row("ends", Line::new(self.end(expires), DIM));
         }
         lines.push(Line::default());
         lines
+    }
+
+    /// When the share is over: a time of day, where that says enough.
+    fn end(&self, expires: Duration) -> String {
+        const DAY: Duration = Duration::from_secs(86_400);
+        match self.began.checked_add(expires) {
+            Some(end) if expires < DAY => format!("at {}", request::clock(end, self.zone)),
+            _ => format!("{} after the start", human::duration(expires)),
+        }
     }
 
     /// The lines of one log entry.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use doorstep_model::{Blame, Finding, Hostname, Severity, Upstream, UpstreamAddr, ip_literal};
 use doorstep_reach::ports::{Listening, loopback_listeners};
 
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, cause};
 use crate::limits;
 
 /// `8000`: an app on this computer, whichever of its loopback addresses it listens on.
@@ -141,7 +141,7 @@ fn silent(host: &str, port: u16, error: &std::io::Error) -> Finding {
     let what = match error.kind() {
         ErrorKind::ConnectionRefused if local => format!("Nothing listens on port {port} of this computer yet."),
         ErrorKind::ConnectionRefused => format!("Nothing listens on port {port} of {host} yet."),
-        _ => format!("{host}:{port} does not answer: {error}."),
+        _ => format!("{host}:{port} does not answer: {}.", cause(error)),
     };
     let running = if local { listening(&loopback_listeners()) } else { String::new() };
     app_down(what, &format!("Start the app, or share another port{running}."))
@@ -165,7 +165,7 @@ fn unix_silent(path: &Path, error: &std::io::Error) -> Finding {
             format!("You may not connect to the socket {path}."),
             "Let your user or group write to it, or run doorstep as the app's user.",
         ),
-        _ => app_down(format!("Nothing answers at the socket {path}: {error}."), "Start the app."),
+        _ => app_down(format!("Nothing answers at the socket {path}: {}.", cause(error)), "Start the app."),
     }
 }
 

@@ -8,7 +8,7 @@ use doorstep_model::{Action, FileOptions, UploadPolicy};
 
 use super::{Target, shown};
 use crate::args::ShareArgs;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, cause};
 use crate::look;
 use crate::screen::{Kind, bytes};
 
@@ -65,12 +65,12 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
             .because("Its owner, or the owner of a folder above it, keeps it from you.")
             .fix(format!("See who owns it: ls -ld {}", shown(path)));
     }
-    Failure::new(Code::Target, format!("{} cannot be read: {error}", shown(path)))
+    Failure::new(Code::Target, format!("{} cannot be read: {}", shown(path), cause(error)))
 }
 
 fn writable(path: &Path, real: &Path) -> Result<(), Failure> {
     rustix::fs::access(real, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|error| {
-        Failure::new(Code::Target, format!("visitors cannot add files to {}: {error}", shown(path)))
+        Failure::new(Code::Target, format!("visitors cannot add files to {}: {}", shown(path), cause(&error.into())))
             .fix(format!("Make it writable for you: chmod u+w {}", shown(path)))
     })
 }

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::Target;
 use crate::args::ShareArgs;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, cause};
 use crate::limits;
 use crate::screen::{Kind, bytes};
 
@@ -38,7 +38,7 @@ pub fn target(_args: &ShareArgs) -> Result<Target, Failure> {
 }
 
 fn cannot_store(folder: &Path, error: &io::Error) -> Failure {
-    Failure::new(Code::Target, format!("standard input cannot be stored in {}: {error}", folder.display()))
+    Failure::new(Code::Target, format!("standard input cannot be stored in {}: {}", folder.display(), cause(error)))
         .fix("Set TMPDIR to a folder with room.")
 }
 
@@ -75,7 +75,9 @@ fn store(mut input: impl Read, file: &mut File, folder: &Path) -> Result<(u64, V
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Failure::new(Code::Target, format!("standard input cannot be read: {error}"))),
+            Err(error) => {
+                return Err(Failure::new(Code::Target, format!("standard input cannot be read: {}", cause(&error))));
+            }
         };
         if start.is_empty() {
             start = buffer[..count.min(4096)].to_vec();

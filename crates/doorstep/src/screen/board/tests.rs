@@ -1,8 +1,6 @@
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::SystemTime;
-
 use super::*;
 use crate::screen::samples;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 fn board() -> Board {
     let mut board = Board::new(false, false, UtcOffset::UTC, true);
@@ -39,6 +37,14 @@ fn addresses_stand_first_and_in_order() {
 
 "
     );
+}
+
+#[test]
+fn the_end_is_a_time_of_day_unless_it_is_far() {
+    let mut board = board();
+    board.began = SystemTime::UNIX_EPOCH + Duration::from_secs(14 * 3600);
+    assert_eq!(board.end(Duration::from_secs(5400)), "at 15:30:00");
+    assert_eq!(board.end(Duration::from_secs(3 * 86_400)), "3 days after the start");
 }
 
 #[test]
