@@ -29,6 +29,10 @@ pub fn translate(headers: &mut HeaderMap, request: &Request, origins: &Origins) 
         allow_plain_http(headers);
     }
     let mut translated = Translated::default();
+    // `entry` makes room for a field that is not there; most responses set no cookie.
+    if !headers.contains_key(header::SET_COOKIE) {
+        return translated;
+    }
     if let header::Entry::Occupied(mut set_cookies) = headers.entry(header::SET_COOKIE) {
         for value in set_cookies.iter_mut() {
             let Some(cookie) =
@@ -49,6 +53,9 @@ pub fn translate(headers: &mut HeaderMap, request: &Request, origins: &Origins) 
 /// of plain HTTP the page would lose its styles and scripts.
 fn allow_plain_http(headers: &mut HeaderMap) {
     const DIRECTIVE: &str = "upgrade-insecure-requests";
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        return;
+    }
     let header::Entry::Occupied(mut policies) = headers.entry(header::CONTENT_SECURITY_POLICY) else { return };
     for value in policies.iter_mut() {
         let Some(policy) = value.to_str().ok().filter(|policy| policy.to_ascii_lowercase().contains(DIRECTIVE)) else {
