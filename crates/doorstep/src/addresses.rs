@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 use crate::limits;
 use crate::screen::{Address, Message, Scope, Screen};
 
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
 /// What is listened on, and the word that proves it.
 #[derive(Clone, Debug)]
 pub struct Listening {
@@ -41,6 +43,14 @@ impl Listening {
 
     fn beyond_this_computer(&self) -> bool {
         self.addresses.iter().any(|address| !address.ip().is_loopback())
+    }
+
+    /// Addresses that are listened on by their number, and would not be told otherwise: whoever asks for a container's
+    /// network with `--bind` wants to hear of it.
+    fn asked_for(&self, shared: &[ShareAddress]) -> Vec<IpAddr> {
+        let ips = self.addresses.iter().map(SocketAddr::ip);
+        ips.filter(|ip| !ip.is_unspecified() && !LOOPBACK.contains(ip) && shared.iter().all(|one| one.ip != *ip))
+            .collect()
     }
 
     /// Asks at `ip`, under the name `host`.
@@ -83,8 +93,7 @@ pub async fn tell(listening: Listening, screen: Screen) -> Option<Publisher> {
     let listening = Arc::new(listening);
     let connector = Arc::new(Connector::new());
     let mut proofs = JoinSet::new();
-    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    if let Some(ip) = loopback.into_iter().find(|ip| listening.covers(*ip)) {
+    if let Some(ip) = LOOPBACK.into_iter().find(|ip| listening.covers(*ip)) {
         let (listening, connector, screen) = (listening.clone(), connector.clone(), screen.clone());
         proofs.spawn(async move {
             if listening.answers(&connector, ip, "localhost").await {
@@ -93,16 +102,26 @@ pub async fn tell(listening: Listening, screen: Screen) -> Option<Publisher> {
             }
         });
     }
+    let known = tokio::task::spawn_blocking(interfaces::list).await.unwrap_or_default();
+    let shared: Vec<ShareAddress> =
+        interfaces::share_addresses(&known).into_iter().filter(|address| listening.covers(address.ip)).collect();
+    for ip in listening.asked_for(&shared) {
+        let (listening, connector, screen) = (listening.clone(), connector.clone(), screen.clone());
+        proofs.spawn(async move {
+            let host = numeric(ip);
+            if listening.answers(&connector, ip, &host).await {
+                let scope = if ip.is_loopback() { Scope::ThisComputer } else { Scope::Network };
+                screen.tell(Message::Address(Address { numeric: true, ..Address::new(listening.url(&host), scope) }));
+            }
+        });
+    }
     if !listening.beyond_this_computer() {
         proofs.join_all().await;
         screen.tell(Message::Settled);
         return None;
     }
-    let known = tokio::task::spawn_blocking(interfaces::list).await.unwrap_or_default();
-    let shared: Vec<ShareAddress> =
-        interfaces::share_addresses(&known).into_iter().filter(|address| listening.covers(address.ip)).collect();
     let first = shared.iter().map(|address| address.ip).find(|ip| !ip.is_loopback());
-    if shared.is_empty() {
+    if shared.is_empty() && listening.asked_for(&shared).is_empty() {
         screen.tell(Message::Finding(no_network()));
     }
     for address in shared {
@@ -228,6 +247,15 @@ mod tests {
         assert!(all_v4.covers("10.0.0.1".parse().unwrap()) && !all_v4.covers("::1".parse().unwrap()));
         let local = listening(&["127.0.0.1", "::1"], 80, false);
         assert!(!local.beyond_this_computer() && all_v4.beyond_this_computer());
+    }
+
+    #[test]
+    fn what_was_asked_for_is_told_too() {
+        let bound = listening(&["127.0.0.1", "127.0.0.2", "172.17.0.1", "0.0.0.0"], 80, false);
+        assert_eq!(
+            bound.asked_for(&[]).iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["127.0.0.2", "172.17.0.1"]
+        );
     }
 
     #[tokio::test]

@@ -66,7 +66,9 @@ async fn session(
     let (screen, screen_thread) = Screen::start(options(args, zone), events, log).map_err(no_resources)?;
 
     let fingerprint = certificate.as_ref().map(|certificate| certificate.fingerprint.clone());
-    screen.tell(Message::Sharing(Box::new(sharing(args, &target, choice.port, &spec, listen, fingerprint))));
+    let sharing = sharing(args, &target, choice.port, &spec, listen, fingerprint);
+    let url = sharing.url();
+    screen.tell(Message::Sharing(Box::new(sharing)));
     let of_certificate = certificate.iter().flat_map(|certificate| &certificate.findings);
     choice
         .finding
@@ -87,7 +89,7 @@ async fn session(
     };
     let publisher = addresses::tell(listening, screen.clone()).await;
     if args.open {
-        open(args, choice.port, &screen);
+        open(&url, &screen);
     }
 
     let reason = signals.end(&mut is_over, &screen).await;
@@ -259,14 +261,8 @@ fn service_name(target: &Target) -> String {
     format!("{} on {computer}", what.unwrap_or_else(|| "doorstep".to_owned()))
 }
 
-fn open(args: &ShareArgs, port: u16, screen: &Screen) {
-    let scheme = if args.tls { "https" } else { "http" };
-    let host = args.bind.first().filter(|ip| !ip.is_unspecified()).map(|ip| match ip {
-        std::net::IpAddr::V4(ip) => ip.to_string(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-    });
-    let url = format!("{scheme}://{}:{port}", host.unwrap_or_else(|| "localhost".to_owned()));
-    if let Err(error) = doorstep_reach::open_url(&url) {
+fn open(url: &str, screen: &Screen) {
+    if let Err(error) = doorstep_reach::open_url(url) {
         screen.tell(Message::Finding(doorstep_model::Finding {
             severity: doorstep_model::Severity::Note,
             blame: error.blame(),

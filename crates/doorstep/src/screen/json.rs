@@ -19,7 +19,7 @@ pub fn sharing(sharing: &Sharing) -> Value {
         "title": sharing.title,
         "scheme": sharing.scheme,
         "port": sharing.port,
-        "url": format!("{}://localhost:{}", sharing.scheme, sharing.port),
+        "url": sharing.url(),
         "listen": sharing.listen,
         "pid": std::process::id(),
     });

@@ -1,6 +1,6 @@
 //! What a session of sharing has to tell, whichever way it is shown.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -28,6 +28,20 @@ pub struct Sharing {
     pub expires: Option<Duration>,
     /// Nobody but this computer can visit.
     pub local: bool,
+}
+
+impl Sharing {
+    /// The address for this computer itself: `http://localhost:8080`, or a number where only that is listened on.
+    pub fn url(&self) -> String {
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let is_local = |address: &SocketAddr| address.ip().is_unspecified() || loopback.contains(&address.ip());
+        match self.listen.first() {
+            Some(first) if !self.listen.iter().any(is_local) => {
+                format!("{}://{}", self.scheme, SocketAddr::new(first.ip(), self.port))
+            }
+            _ => format!("{}://localhost:{}", self.scheme, self.port),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -168,6 +182,21 @@ pub fn stopping_sentence(reason: Reason, open: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_address_of_this_computer_is_one_that_is_listened_on() {
+        for (listen, url) in [
+            (vec!["0.0.0.0:80", "[::]:80"], "http://localhost:80"),
+            (vec!["192.168.1.23:80", "127.0.0.1:80"], "http://localhost:80"),
+            (vec!["192.168.1.23:80"], "http://192.168.1.23:80"),
+            (vec!["[fd00::1]:80"], "http://[fd00::1]:80"),
+            (vec!["127.0.0.2:80"], "http://127.0.0.2:80"),
+        ] {
+            let listen = listen.into_iter().map(|address| address.parse().unwrap()).collect();
+            let sharing = Sharing { scheme: "http", port: 80, listen, ..Sharing::default() };
+            assert_eq!(sharing.url(), url);
+        }
+    }
 
     #[test]
     fn sums_up_in_a_sentence() {
