@@ -18,7 +18,7 @@ use crate::listing::text;
 use crate::random;
 use crate::root::Folder;
 
-/// A file being received. Dropped before it is complete, it leaves nothing behind.
+/// A file being received. Dropped before its end, as when the client is gone, it leaves nothing behind.
 struct Incoming {
     partial: Option<Arc<Partial>>,
     writer: Writer,
@@ -39,11 +39,16 @@ impl Uploads {
         let _turn = self.turn()?;
         let folder = self.open_base(folder, expected).await?;
         let mut incoming = self.start(folder, name).await?;
-        while let Some(bytes) = next_bytes(&mut request.body).await {
-            self.append(&mut incoming, bytes.map_err(Refusal::Body)?).await?;
-        }
-        let saved = incoming.publish().await?;
+        let received = self.receive_whole(request, &mut incoming).await;
+        let saved = incoming.end(received).await?;
         Ok(self.report(&[saved], asked))
+    }
+
+    async fn receive_whole(&self, request: &mut Request, incoming: &mut Incoming) -> Result<(), Refusal> {
+        while let Some(bytes) = next_bytes(&mut request.body).await {
+            self.append(incoming, bytes.map_err(Refusal::Body)?).await?;
+        }
+        Ok(())
     }
 
     /// Every part of the form that is a file.
@@ -52,39 +57,54 @@ impl Uploads {
         let folder = self.folder_of(request)?;
         let _turn = self.turn()?;
         let folder = self.open_base(folder, None).await?;
-        let mut saved = Vec::new();
-        let mut incoming: Option<Incoming> = None;
+        let (mut saved, mut incoming) = (Vec::new(), None);
+        let received = self.receive_parts(request, &mut form, &folder, &mut saved, &mut incoming).await;
+        if let Some(unfinished) = incoming {
+            // It is only there if something went wrong.
+            unfinished.end(received.and(Err(MultipartError::Truncated.into()))).await?;
+        } else {
+            received?;
+        }
+        if saved.is_empty() {
+            return Err(Refusal::Bad("No file was chosen."));
+        }
+        Ok(self.report(&saved, asked))
+    }
+
+    async fn receive_parts(
+        &self,
+        request: &mut Request,
+        form: &mut Multipart,
+        folder: &Arc<Folder>,
+        saved: &mut Vec<Saved>,
+        incoming: &mut Option<Incoming>,
+    ) -> Result<(), Refusal> {
         loop {
             while let Some(event) = form.next_event()? {
                 match event {
                     Event::Begin { file: Some(said), .. } if !said.is_empty() => {
                         let name = name::sanitise(&said, self.root.policy())?;
-                        incoming = Some(self.start(Arc::clone(&folder), name).await?);
+                        *incoming = Some(self.start(Arc::clone(folder), name).await?);
                     }
                     // An ordinary field, or a file field that was left empty.
-                    Event::Begin { .. } => incoming = None,
+                    Event::Begin { .. } => {}
                     Event::Data(bytes) => {
-                        if let Some(incoming) = &mut incoming {
+                        if let Some(incoming) = incoming {
                             self.append(incoming, bytes).await?;
                         }
                     }
                     Event::End => {
-                        if let Some(incoming) = incoming.take() {
-                            saved.push(incoming.publish().await?);
+                        if let Some(whole) = incoming.take() {
+                            saved.push(whole.end(Ok(())).await?);
                         }
                     }
                 }
             }
             match next_bytes(&mut request.body).await {
                 Some(bytes) => form.feed(&bytes.map_err(Refusal::Body)?),
-                None => break,
+                None => return Ok(form.finish()?),
             }
         }
-        form.finish()?;
-        if saved.is_empty() {
-            return Err(Refusal::Bad("No file was chosen."));
-        }
-        Ok(self.report(&saved, asked))
     }
 
     async fn open_base(&self, folder: PathBuf, expected: Option<u64>) -> Result<Arc<Folder>, Refusal> {
@@ -137,14 +157,18 @@ impl Uploads {
 }
 
 impl Incoming {
-    async fn publish(mut self) -> Result<Saved, Refusal> {
-        self.writer.flush().await?;
-        let size = self.writer.offset();
+    /// Gives the file its name if it was `received` whole; otherwise removes it before anybody is told why.
+    async fn end(mut self, received: Result<(), Refusal>) -> Result<Saved, Refusal> {
+        let flushed = self.writer.flush().await;
         let Some(partial) = self.partial.clone() else { return Err(MultipartError::Malformed.into()) };
         let wanted = self.name.clone();
-        let name = blocking(move || partial.publish(&wanted)).await?;
+        let name = blocking(move || {
+            let published = received.and(flushed).and_then(|()| partial.publish(&wanted));
+            published.inspect_err(|_| partial.remove())
+        })
+        .await?;
         self.partial = None;
-        Ok(Saved { name, size })
+        Ok(Saved { name, size: self.writer.offset() })
     }
 }
 

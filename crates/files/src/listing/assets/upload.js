@@ -214,7 +214,10 @@
     while (running.size < AT_ONCE && queue.length) {
       const job = queue.shift();
       if (job.over) continue;
-      if (!job.row.isConnected) jobs.append(job.row);
+      if (!job.row.isConnected) {
+        if (jobs.childElementCount >= ROWS) jobs.querySelector(".job.done")?.remove();
+        jobs.append(job.row);
+      }
       running.add(job);
       job.run().finally(() => {
         running.delete(job);
