@@ -46,7 +46,14 @@ def until(driver, condition):
 
 
 def all_done(count):
-    return lambda d: [name for name, _ in states(d)].count("job done") == count
+    """True once so many have arrived; one that failed ends the wait, with its words."""
+
+    def condition(driver):
+        now = states(driver)
+        assert not [words for name, words in now if name == "job failed"], now
+        return [name for name, _ in now].count("job done") == count
+
+    return condition
 
 
 class Cutter:

@@ -20,7 +20,7 @@ use crate::root::Folder;
 
 /// A file being received. Dropped before its end, as when the client is gone, it leaves nothing behind.
 struct Incoming {
-    partial: Option<Arc<Partial>>,
+    unfinished: Unfinished,
     writer: Writer,
     name: String,
 }
@@ -124,7 +124,7 @@ impl Uploads {
         let count = Arc::clone(&self.partials);
         let partial = Arc::new(blocking(move || Partial::create(folder, &id, &count)).await?);
         let writer = Writer::new(Arc::clone(&partial.file), 0, None);
-        Ok(Incoming { partial: Some(partial), writer, name })
+        Ok(Incoming { unfinished: Unfinished(Some(partial)), writer, name })
     }
 
     async fn append(&self, incoming: &mut Incoming, bytes: Bytes) -> Result<(), Refusal> {
@@ -156,25 +156,28 @@ impl Uploads {
     }
 }
 
+/// Removes its file when it is dropped.
+struct Unfinished(Option<Arc<Partial>>);
+
 impl Incoming {
-    /// Gives the file its name if it was `received` whole; otherwise removes it before anybody is told why.
-    async fn end(mut self, received: Result<(), Refusal>) -> Result<Saved, Refusal> {
-        let flushed = self.writer.flush().await;
-        let Some(partial) = self.partial.clone() else { return Err(MultipartError::Malformed.into()) };
-        let wanted = self.name.clone();
-        let name = blocking(move || {
-            let published = received.and(flushed).and_then(|()| partial.publish(&wanted));
-            published.inspect_err(|_| partial.remove())
+    /// Gives the file its name if it was `received` whole. Otherwise it is gone, and its space free, before anybody is
+    /// told why.
+    async fn end(self, received: Result<(), Refusal>) -> Result<Saved, Refusal> {
+        let Self { mut unfinished, mut writer, name } = self;
+        let flushed = writer.flush().await;
+        let Some(partial) = unfinished.0.take() else { return Err(MultipartError::Malformed.into()) };
+        blocking(move || {
+            let size = writer.offset();
+            let published = received.and(flushed).and_then(|()| partial.publish(&name));
+            Ok(Saved { name: published.inspect_err(|_| partial.remove())?, size })
         })
-        .await?;
-        self.partial = None;
-        Ok(Saved { name, size: self.writer.offset() })
+        .await
     }
 }
 
-impl Drop for Incoming {
+impl Drop for Unfinished {
     fn drop(&mut self) {
-        let Some(partial) = self.partial.take() else { return };
+        let Some(partial) = self.0.take() else { return };
         // Freeing a large file takes a while, and this may be the thread that serves everybody else.
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || partial.remove())),

@@ -65,7 +65,8 @@ impl Refusal {
             Self::OutOfStep(_) | Self::NoNameLeft | Self::TakenOver => StatusCode::CONFLICT,
             Self::NoSpace | Self::TooManyPartials => StatusCode::INSUFFICIENT_STORAGE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            // A client that hears this after all, by way of a proxy, may go on where it was.
+            Self::Body(BodyError::TooSlow | BodyError::ClientGone) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::Disk(_) => StatusCode::INTERNAL_SERVER_ERROR,

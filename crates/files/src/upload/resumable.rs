@@ -83,14 +83,14 @@ impl Uploads {
                     saved
                 })
                 .await;
-                let name = discard_if_final(saved, &partial).await?;
+                let name = discard_if_final(saved, partial).await?;
                 self.claims.remember(Finished { id: upload.id, size: upload.size, name: name.clone() });
                 Ok(self.complete(upload.size, name))
             }
             Ok(reached) => Ok(fresh(Response::new(StatusCode::NO_CONTENT))
                 .with(OFFSET, HeaderValue::from(reached))
                 .with(COMPLETE, HeaderValue::from_static("?0"))),
-            Err(refusal) => discard_if_final(Err(refusal), &partial).await,
+            Err(refusal) => discard_if_final(Err(refusal), partial).await,
         }
     }
 
@@ -240,9 +240,8 @@ impl Described {
 }
 
 /// Removes the file after what makes it useless, so that a full disk is not left full.
-async fn discard_if_final<T>(result: Result<T, Refusal>, partial: &Arc<Partial>) -> Result<T, Refusal> {
+async fn discard_if_final<T>(result: Result<T, Refusal>, partial: Arc<Partial>) -> Result<T, Refusal> {
     if result.as_ref().is_err_and(Refusal::is_final) {
-        let partial = Arc::clone(partial);
         blocking(move || {
             partial.remove();
             Ok(())

@@ -77,7 +77,7 @@ async fn an_upload_goes_on_after_a_break_and_a_restart() {
     let location = begin(&before, "/?upload&name=a.txt&size=10").await;
     assert!(names(dir.path()).is_empty(), "nothing is written before there is something to write");
     let broken = patch(&before, &location, 0, Body::stream(Breaks(Some("01234")))).await;
-    assert_eq!(broken.status, StatusCode::BAD_REQUEST);
+    assert_eq!(broken.status, StatusCode::REQUEST_TIMEOUT);
     assert!(names(dir.path())[0].starts_with(PARTIAL_PREFIX));
 
     let after = uploads(dir.path(), OPEN);
@@ -156,7 +156,7 @@ async fn a_body_that_breaks_leaves_nothing_of_a_put() {
     let dir = tempfile::tempdir().unwrap();
     let uploads = uploads(dir.path(), OPEN);
     let broken = uploads.handle(request(Method::PUT, "/a.txt", Body::stream(Breaks(Some("part"))))).await;
-    assert_eq!(broken.status, StatusCode::BAD_REQUEST);
+    assert_eq!(broken.status, StatusCode::REQUEST_TIMEOUT);
     assert!(names(dir.path()).is_empty());
 }
 

@@ -39,10 +39,11 @@
   };
 
   class Refused extends Error {}
+  class OutOfStep extends Error {}
 
   class Job {
     constructor(file, folder) {
-      Object.assign(this, { file, folder, url: null, offset: 0, sent: 0, rate: 0, tries: 0, xhr: null, over: false });
+      Object.assign(this, { file, folder, url: null, offset: 0, sent: 0, rate: 0, tries: 0, steps: 0, xhr: null, over: false });
       this.row = make("li", "job");
       this.name = make("span", "name", (folder ? folder + "/" : "") + file.name);
       this.name.title = this.name.textContent;
@@ -116,7 +117,7 @@
     async send() {
       this.mark = undefined;
       const answer = await this.request("PATCH", this.url, { "Upload-Offset": this.offset, "Content-Type": "application/octet-stream" }, this.file.slice(this.offset));
-      if (answer.status === 409) throw new Error("out of step");
+      if (answer.status === 409) throw new OutOfStep();
       this.check(answer);
       this.offset = Number(answer.getResponseHeader("Upload-Offset"));
       if (answer.getResponseHeader("Upload-Complete") !== "?1") throw new Error("incomplete");
@@ -140,11 +141,13 @@
           if (!this.url) await this.begin();
           if (this.over) return;
           const before = this.offset;
-          await this.send().finally(() => { if (this.sent > before) this.tries = 0; });
+          await this.send().finally(() => { if (this.sent > before) this.tries = this.steps = 0; });
           return this.finish();
         } catch (problem) {
           if (this.over) return;
           if (problem instanceof Refused) return this.fail(problem.message);
+          // Browsers repeat a request whose connection broke by themselves: then only the offset is wrong.
+          if (problem instanceof OutOfStep && this.steps++ < 3) continue;
           const wait = Math.min(RETRY_MOST, RETRY_FIRST * 2 ** this.tries++) * (0.75 + Math.random() / 2);
           this.rate = 0;
           this.say(`${size(this.sent)} of ${size(this.file.size)} · Connection lost. Trying again…`);
