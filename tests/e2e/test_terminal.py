@@ -243,6 +243,20 @@ def test_a_reader_that_goes_away_stops_nothing(folder):
     assert door.process.wait(PATIENCE) == 0
 
 
+def test_a_reader_that_does_not_read_stops_nothing_and_ctrl_c_still_ends_it(folder):
+    door = pipe(folder, "--local", "--port", "0")
+    port = int(door.until(r"http://localhost:(\d+)"))
+    line = b"GET /hello.txt?" + b"x" * 1000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with dial(port) as visitor:
+        for _ in range(2000):
+            visitor.sendall(line)
+            assert visitor.recv(65536).startswith(b"HTTP/1.1 200")
+    door.process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    door.process.send_signal(signal.SIGINT)
+    assert door.process.wait(PATIENCE) == 130
+
+
 def test_quiet_is_the_address_and_nothing_else(folder):
     door = pipe(folder, "--local", "--port", "0", "--quiet")
     port = int(door.until(r"^http://localhost:(\d+)\n$"))

@@ -36,7 +36,10 @@ pub fn run(mut args: ShareArgs, zone: UtcOffset) -> Result<ExitCode, Failure> {
     let choice = port::choose(&args)?;
     let spec = spec(&args, &target, &choice, password);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_resources)?;
-    runtime.block_on(session(&args, target, choice, spec, log, zone))
+    let ended = runtime.block_on(session(&args, target, choice, spec, log, zone));
+    // What still waits, for a screen that nobody reads for instance, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn session(

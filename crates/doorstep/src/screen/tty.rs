@@ -1,6 +1,6 @@
 //! The terminal's own settings, and how they are given back whatever happens.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, Termios};
@@ -48,7 +48,5 @@ pub fn restore() {
         let _ = termios::tcsetattr(stdout(), OptionalActions::Now, &settings);
         // By the file descriptor: another thread may hold the lock of `stdout`, and it may be the one that panicked.
         let _ = rustix::io::write(rustix::stdio::stdout(), SANE);
-    } else {
-        let _ = stdout().flush();
     }
 }
