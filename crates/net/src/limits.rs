@@ -8,6 +8,8 @@ pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that the kernel queues before we accept them.
 pub const BACKLOG: i32 = 4096;
+/// Bytes of a connection that the kernel holds and has not sent yet (TCP_NOTSENT_LOWAT in tcp(7)).
+pub const UNSENT: u32 = 256 * 1024;
 /// Connections open at once, where the descriptor limit allows as many.
 pub const MAX_CONNECTIONS: usize = 16 * 1024;
 /// Descriptors kept free for files, upstreams of other connections, and the rest of the program.

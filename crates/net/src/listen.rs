@@ -3,7 +3,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::BACKLOG;
+use crate::limits::{BACKLOG, UNSENT};
 
 /// One address, bound once per worker with `SO_REUSEPORT`: the kernel spreads new connections over the workers.
 #[derive(Debug)]
@@ -53,6 +53,9 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
+    // Inherited by the connections accepted here. Without it every slow client parks megabytes in the kernel, and when
+    // a few hundred of them have used up its memory for TCP, everybody else is slow too.
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
