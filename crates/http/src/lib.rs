@@ -28,3 +28,4 @@ pub use request::{Interim, Request};
 pub use response::{Finished, Kind, Response, Upgrade};
 pub use route::{RouteTable, Routed};
 pub use service::{BoxFuture, Service};
+pub use timer::Timer;

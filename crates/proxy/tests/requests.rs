@@ -250,7 +250,7 @@ async fn bytes_that_nobody_asked_for_end_an_idle_connection() {
     for number in 0..4 {
         let request = if number % 2 == 0 { get("/") } else { post("") };
         assert_eq!(text(&proxy, request).await.1, "ok");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     }
     assert_eq!(origin.connections(), 4);
 }

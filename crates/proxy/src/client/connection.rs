@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use doorstep_http::Timer;
 use doorstep_net::Io;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
@@ -28,6 +29,8 @@ pub struct Connection {
     /// Whether the TLS layer may still hold bytes back.
     unflushed: bool,
     keep_for: Duration,
+    /// Kept from request to request, so that each need not set up one of its own.
+    pub timer: Timer,
 }
 
 impl Connection {
@@ -43,6 +46,7 @@ impl Connection {
             reused: false,
             unflushed: false,
             keep_for: limits::POOL_IDLE,
+            timer: Timer::default(),
         }
     }
 

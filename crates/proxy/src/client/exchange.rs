@@ -1,6 +1,5 @@
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
 use std::task::{Context, Poll};
 
 use doorstep_http::Interim;
@@ -41,8 +40,8 @@ pub async fn exchange(
 ) -> Result<Answer, Failure> {
     let mut reading = Reading { scanner: HeadScanner::default(), interims: 0, answered: false, write_error: None };
     let outcome = {
-        let mut patience = pin!(sleep(limits::RESPONSE_HEAD));
-        let mut held = pin!(upload.is_held().then(|| sleep(limits::CONTINUE_WAIT)));
+        let mut give_up_at = None;
+        let mut held = upload.is_held().then(|| Box::pin(sleep(limits::CONTINUE_WAIT)));
         let mut progress = false;
         poll_fn(|cx| {
             loop {
@@ -50,11 +49,12 @@ pub async fn exchange(
                     Poll::Ready(outcome) => return Poll::Ready(outcome),
                     Poll::Pending => {}
                 }
-                if upload.is_held() && held.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+                if upload.is_held() && held.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
                     upload.release();
                     continue;
                 }
-                if patience.as_mut().poll(cx).is_pending() {
+                let at = *give_up_at.get_or_insert_with(patience);
+                if connection.timer.poll(cx, at).is_pending() {
                     return Poll::Pending;
                 }
                 if !progress && !upload.awaits_client() {
@@ -62,7 +62,7 @@ pub async fn exchange(
                     return Poll::Ready(Err(error));
                 }
                 progress = false;
-                patience.as_mut().reset(Instant::now() + limits::RESPONSE_HEAD);
+                give_up_at = Some(patience());
             }
         })
         .await
@@ -75,6 +75,10 @@ pub async fn exchange(
             Err(Failure { error, upload, unsent, stale: closed && !reading.answered, reused })
         }
     }
+}
+
+fn patience() -> std::time::Instant {
+    (Instant::now() + limits::RESPONSE_HEAD).into_std()
 }
 
 struct Reading {
