@@ -53,6 +53,7 @@ pub fn run(names: &[&str]) -> Result<()> {
     if std::thread::available_parallelism()?.get() < 2 {
         bail!("the benchmark needs two cores: one for the server, one for the load");
     }
+    let busy = process::load_average();
     let missing = packages::provide(packages::BENCHMARKS)?;
     if !missing.is_empty() {
         bail!("the benchmark cannot run without: {}", missing.join(", "));
@@ -69,7 +70,7 @@ pub fn run(names: &[&str]) -> Result<()> {
     let idle = idle.collect::<Result<Vec<_>>>()?.concat();
     let spread = if wanted(spread::NAME) { spread::measure(&lab)? } else { Vec::new() };
 
-    let page = table::page(&cells, &idle, &spread)?;
+    let page = table::page(busy, &cells, &idle, &spread)?;
     if names.is_empty() {
         table::write(&page)?;
     }

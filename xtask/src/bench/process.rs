@@ -56,6 +56,12 @@ pub fn resident(pid: u32) -> Result<u64> {
     Ok(family(pid)?.iter().filter_map(kilobytes).sum::<u64>() * 1024)
 }
 
+/// Programs that wanted to run, on average over the last minute (proc_loadavg(5)).
+pub fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|figure| figure.parse().ok()).unwrap_or_default()
+}
+
 /// A process and all its descendants.
 fn family(pid: u32) -> Result<Vec<u32>> {
     let mut parents = BTreeMap::new();

@@ -15,10 +15,18 @@ use crate::sh;
 /// What stands below this line in docs/benchmarks.md is written by hand and kept.
 const KEPT_BELOW: &str = "<!-- kept by `cargo xtask bench`: what stands below is written by hand -->";
 
+/// `load` is the load average before the run: how busy the machine was with something else.
+///
 /// # Errors
 /// When a peer does not tell its version.
-pub fn page(cells: &[Cell], idle: &[Idle], spread: &[Spread]) -> Result<String> {
+pub fn page(load: f64, cells: &[Cell], idle: &[Idle], spread: &[Spread]) -> Result<String> {
     let mut page = introduction()?;
+    if load > 1.0 {
+        let _ = writeln!(
+            page,
+            "\n**The machine had other work to do when this run began (load average {load:.1}): run it again when it is quiet.**"
+        );
+    }
     let mut short = Vec::new();
     if !cells.is_empty() {
         page += &cpu_table(cells, &mut short);
