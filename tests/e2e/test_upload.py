@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import struct
 import subprocess
 import threading
 from urllib.parse import urlsplit
@@ -87,11 +88,12 @@ class Cutter:
                 server.sendall(data)
         except OSError:
             pass
-        for end in (client, server):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        try:
+            server.shutdown(socket.SHUT_RDWR)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        except OSError:
+            pass
+        client.close()  # with a reset: what the client still sends is refused, not swallowed
 
     def down(self, server, client):
         try:

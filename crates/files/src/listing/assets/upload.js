@@ -5,7 +5,7 @@
   const zone = document.getElementById("upload");
   if (!zone) return;
   const jobs = document.getElementById("jobs"), total = document.getElementById("total"), totalText = total.querySelector("span");
-  const AT_ONCE = 3, RETRY_FIRST = 1000, RETRY_MOST = 15000, STALLED = 30000;
+  const AT_ONCE = 3, RETRY_FIRST = 1000, RETRY_MOST = 15000, STALLED = 15000;
   const lang = navigator.language;
   const queue = [], running = new Set(), added = new Set();
   const counts = { files: 0, done: 0, failed: 0, bytes: 0, sent: 0 };
