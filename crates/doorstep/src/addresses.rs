@@ -26,6 +26,10 @@ pub struct Listening {
     pub nonce: String,
     /// How the service is called in the network: `photos on my-laptop`.
     pub service: String,
+    /// Whether not everybody who gets here may come in.
+    pub guarded: bool,
+    /// Whether visitors on this computer may come in (`--allow`).
+    pub here_allowed: bool,
 }
 
 impl Listening {
@@ -93,7 +97,7 @@ pub async fn tell(listening: Listening, screen: Screen) -> Option<Publisher> {
     let listening = Arc::new(listening);
     let connector = Arc::new(Connector::new());
     let mut proofs = JoinSet::new();
-    if let Some(ip) = LOOPBACK.into_iter().find(|ip| listening.covers(*ip)) {
+    if let Some(ip) = LOOPBACK.into_iter().find(|ip| listening.here_allowed && listening.covers(*ip)) {
         let (listening, connector, screen) = (listening.clone(), connector.clone(), screen.clone());
         proofs.spawn(async move {
             if listening.answers(&connector, ip, "localhost").await {
@@ -129,7 +133,12 @@ pub async fn tell(listening: Listening, screen: Screen) -> Option<Publisher> {
         proofs.spawn(async move {
             let host = numeric(address.ip);
             if listening.answers(&connector, address.ip, &host).await {
-                screen.tell(Message::Address(told(&address, listening.url(&host))));
+                let told = told(&address, listening.url(&host));
+                let exposed = told.scope == Scope::Internet && !listening.guarded;
+                screen.tell(Message::Address(told));
+                if exposed {
+                    screen.tell(Message::Finding(on_the_internet(address.ip)));
+                }
             }
         });
     }
@@ -183,14 +192,34 @@ async fn follow_name(
 
 fn told(address: &ShareAddress, url: String) -> Address {
     let lasting_or_not = matches!(address.scope, interfaces::Scope::Global | interfaces::Scope::Temporary);
-    let global = address.ip.is_ipv6() && lasting_or_not;
-    let scope = if global { Scope::InternetIpv6 } else { Scope::Network };
+    let scope = match address.ip {
+        IpAddr::V6(_) if lasting_or_not => Scope::InternetIpv6,
+        // Ranges for documentation and benchmarks are global by number only; laboratories use them.
+        IpAddr::V4(ip) if lasting_or_not && !ip.is_documentation() && !is_benchmark(ip) => Scope::Internet,
+        _ => Scope::Network,
+    };
     Address {
         interface: Some(address.interface.clone()),
         label: address.label.clone(),
         numeric: true,
         ..Address::new(url, scope)
     }
+}
+
+fn on_the_internet(ip: IpAddr) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        blame: Blame::Environment,
+        id: "public-address",
+        what: format!("{ip} is an address of the internet."),
+        why: "Unless a firewall in between forbids it, the whole world can open this share.".to_owned(),
+        fix: "For people you know: --password. For yourself: --local.".to_owned(),
+    }
+}
+
+/// 198.18.0.0/15 (RFC 2544).
+fn is_benchmark(ip: Ipv4Addr) -> bool {
+    matches!(ip.octets(), [198, 18 | 19, ..])
 }
 
 fn numeric(ip: IpAddr) -> String {
@@ -231,7 +260,15 @@ mod tests {
 
     fn listening(addresses: &[&str], port: u16, tls: bool) -> Listening {
         let addresses = addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect();
-        Listening { addresses, port, tls, nonce: "cafe".to_owned(), service: String::new() }
+        Listening {
+            addresses,
+            port,
+            tls,
+            nonce: "cafe".to_owned(),
+            service: String::new(),
+            guarded: false,
+            here_allowed: true,
+        }
     }
 
     #[test]
@@ -247,6 +284,24 @@ mod tests {
         assert!(all_v4.covers("10.0.0.1".parse().unwrap()) && !all_v4.covers("::1".parse().unwrap()));
         let local = listening(&["127.0.0.1", "::1"], 80, false);
         assert!(!local.beyond_this_computer() && all_v4.beyond_this_computer());
+    }
+
+    #[test]
+    fn a_server_s_address_is_told_as_one_of_the_internet() {
+        let scope_of = |ip: &str, scope| {
+            let address = ShareAddress {
+                ip: ip.parse().unwrap(),
+                scope,
+                interface: "eth0".to_owned(),
+                kind: interfaces::Kind::Lan,
+                label: None,
+            };
+            told(&address, String::new()).scope
+        };
+        assert_eq!(scope_of("8.8.4.4", interfaces::Scope::Global), Scope::Internet);
+        assert_eq!(scope_of("192.0.2.2", interfaces::Scope::Global), Scope::Network);
+        assert_eq!(scope_of("192.168.1.23", interfaces::Scope::Private), Scope::Network);
+        assert_eq!(scope_of("2001:db8::1", interfaces::Scope::Global), Scope::InternetIpv6);
     }
 
     #[test]

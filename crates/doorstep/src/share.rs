@@ -1,5 +1,6 @@
 //! `doorstep share`: from the command line to a session, and its end.
 
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -89,6 +90,9 @@ async fn session(
         tls: args.tls,
         nonce,
         service: service_name(&target),
+        here_allowed: args.allow.is_empty()
+            || args.allow.iter().any(|network| network.contains(&IpAddr::from([127, 0, 0, 1]))),
+        guarded: args.password.is_some() || !args.allow.is_empty(),
     };
     let publisher = addresses::tell(listening, screen.clone()).await;
     if args.open {

@@ -11,7 +11,7 @@ use time::UtcOffset;
 
 use super::line::{BAD, BOLD, DIM, GOOD, LINK, Line, PLAIN, QR, WARN};
 use super::qr::Qr;
-use super::story::{Address, Scope, Sharing};
+use super::story::{Address, Sharing};
 use super::{human, request, text};
 use crate::limits;
 
@@ -100,7 +100,7 @@ impl Board {
         }
         if self.with_qr
             && self.qr.is_none()
-            && address.scope == Scope::Network
+            && address.scope.is_for_phones()
             && address.numeric
             && address.label.is_none()
         {

@@ -330,7 +330,7 @@ impl Face for Quiet {
     }
 
     fn address(&mut self, address: Address) {
-        if address.scope == Scope::Network && address.numeric && !self.printed {
+        if address.scope.is_for_phones() && address.numeric && !self.printed {
             self.printed = true;
             self.out.write([address.url]);
         } else if address.scope == Scope::ThisComputer && self.local.is_none() {

@@ -104,6 +104,8 @@ impl App {
 pub enum Scope {
     ThisComputer,
     Network,
+    /// An IPv4 address of the internet: a server's, seldom a home computer's.
+    Internet,
     InternetIpv6,
 }
 
@@ -112,8 +114,16 @@ impl Scope {
         match self {
             Self::ThisComputer => "this computer",
             Self::Network => "your network",
+            Self::Internet => "the internet",
             Self::InternetIpv6 => "by IPv6",
         }
+    }
+}
+
+impl Scope {
+    /// Whether a phone in the same room can use it.
+    pub fn is_for_phones(self) -> bool {
+        matches!(self, Self::Network | Self::Internet)
     }
 }
 
