@@ -1,3 +1,4 @@
+use super::super::story::Scope;
 use super::*;
 use crate::screen::samples;
 use std::sync::atomic::{AtomicBool, AtomicU64};
