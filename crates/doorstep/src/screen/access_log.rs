@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::exit::cause;
 use doorstep_http::Exchange;
@@ -15,7 +16,7 @@ use time::{OffsetDateTime, UtcOffset};
 pub struct AccessLog {
     file: File,
     path: PathBuf,
-    zone: UtcOffset,
+    lines: Lines,
 }
 
 impl AccessLog {
@@ -26,7 +27,7 @@ impl AccessLog {
     pub fn open(path: &Path, zone: UtcOffset) -> std::io::Result<Self> {
         use std::os::unix::fs::OpenOptionsExt;
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
-        Ok(Self { file, path: path.to_owned(), zone })
+        Ok(Self { file, path: path.to_owned(), lines: Lines::new(zone) })
     }
 
     /// Appends one line per request.
@@ -37,8 +38,9 @@ impl AccessLog {
         if requests.is_empty() {
             return Ok(());
         }
-        let text: String = requests.iter().map(|exchange| line(exchange, self.zone)).collect();
-        self.file.write_all(text.as_bytes()).map_err(|error| Finding {
+        self.lines.text.clear();
+        requests.iter().for_each(|exchange| self.lines.add(exchange));
+        self.file.write_all(self.lines.text.as_bytes()).map_err(|error| Finding {
             severity: Severity::Error,
             blame: Blame::Environment,
             id: "access-log",
@@ -49,54 +51,84 @@ impl AccessLog {
     }
 }
 
-/// `192.168.1.40 - - [04/May/2026:14:02:11 +0000] "GET / HTTP/1.1" 200 4123 "-" "Mozilla/5.0"`
-fn line(exchange: &Exchange, zone: UtcOffset) -> String {
-    const FORMAT: &[time::format_description::BorrowedFormatItem<'_>] = format_description!(
-        "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
-    );
-    let time = OffsetDateTime::from(exchange.began).to_offset(zone).format(FORMAT).unwrap_or_default();
-    let version = match exchange.version {
-        http::Version::HTTP_10 => "1.0",
-        http::Version::HTTP_2 => "2.0",
-        _ => "1.1",
-    };
-    format!(
-        "{} - - [{time}] \"{} {} HTTP/{version}\" {} {} \"{}\" \"{}\"\n",
-        exchange.client.to_canonical(),
-        quoted(exchange.method.as_str()),
-        quoted(&exchange.target),
-        exchange.status.as_u16(),
-        exchange.sent,
-        quoted(exchange.referer.as_deref().unwrap_or("-")),
-        quoted(exchange.user_agent.as_deref().unwrap_or("-")),
-    )
+/// Lines in the making. What one line costs is part of what every request costs, so nothing is allocated for it and the
+/// time is put in words once a second.
+struct Lines {
+    text: String,
+    zone: UtcOffset,
+    second: i64,
+    time: String,
 }
 
-/// Text that can end neither its quotes nor its line.
-fn quoted(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                safe.push('\\');
-                safe.push(c);
-            }
-            c if c.is_control() => {
-                let mut bytes = [0; 4];
-                for byte in c.encode_utf8(&mut bytes).bytes() {
-                    let _ = write!(safe, "\\x{byte:02x}");
-                }
-            }
-            c => safe.push(c),
+impl Lines {
+    fn new(zone: UtcOffset) -> Self {
+        Self { text: String::new(), zone, second: i64::MIN, time: String::new() }
+    }
+
+    /// `192.168.1.40 - - [04/May/2026:14:02:11 +0000] "GET / HTTP/1.1" 200 4123 "-" "Mozilla/5.0"`
+    fn add(&mut self, exchange: &Exchange) {
+        self.set_time(exchange.began);
+        let _ = write!(self.text, "{} - - [{}] \"", exchange.client.to_canonical(), self.time);
+        self.quote(exchange.method.as_str());
+        self.text.push(' ');
+        self.quote(&exchange.target);
+        self.text.push_str(match exchange.version {
+            http::Version::HTTP_10 => " HTTP/1.0\" ",
+            http::Version::HTTP_2 => " HTTP/2.0\" ",
+            _ => " HTTP/1.1\" ",
+        });
+        let _ = write!(self.text, "{} {} \"", exchange.status.as_str(), exchange.sent);
+        self.quote(exchange.referer.as_deref().unwrap_or("-"));
+        self.text.push_str("\" \"");
+        self.quote(exchange.user_agent.as_deref().unwrap_or("-"));
+        self.text.push_str("\"\n");
+    }
+
+    fn set_time(&mut self, at: SystemTime) {
+        const FORMAT: &[time::format_description::BorrowedFormatItem<'_>] = format_description!(
+            "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
+        );
+        let at = OffsetDateTime::from(at).to_offset(self.zone);
+        if at.unix_timestamp() != self.second {
+            self.second = at.unix_timestamp();
+            self.time = at.format(FORMAT).unwrap_or_default();
         }
     }
-    safe
+
+    /// Adds text that can end neither its quotes nor its line.
+    fn quote(&mut self, text: &str) {
+        let plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+        if text.bytes().all(plain) {
+            return self.text.push_str(text);
+        }
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => {
+                    self.text.push('\\');
+                    self.text.push(c);
+                }
+                c if c.is_control() => {
+                    let mut bytes = [0; 4];
+                    for byte in c.encode_utf8(&mut bytes).bytes() {
+                        let _ = write!(self.text, "\\x{byte:02x}");
+                    }
+                }
+                c => self.text.push(c),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::screen::samples;
+
+    fn line(exchange: &Exchange, zone: UtcOffset) -> String {
+        let mut lines = Lines::new(zone);
+        lines.add(exchange);
+        lines.text
+    }
 
     #[test]
     fn is_the_combined_format() {
