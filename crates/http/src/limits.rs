@@ -38,6 +38,8 @@ pub const MAX_PIPELINED: usize = 64 * 1024;
 pub const MAX_DISCARDED: u64 = 256 * 1024;
 /// How long a closing connection waits for the client to have read the last response.
 pub const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that are read and forgotten meanwhile: many clients look for an answer only after they have sent everything.
+pub const MAX_LINGERED: u64 = 64 * 1024 * 1024;
 /// Bytes read at once: a body in the making, and the first bytes of a connection.
 pub const BODY_BUFFER: usize = 256 * 1024;
 /// Bodies up to this size leave in the same write as their head.

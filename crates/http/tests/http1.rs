@@ -224,6 +224,28 @@ async fn an_upgrade_hands_over_the_bytes() {
 }
 
 #[tokio::test]
+async fn what_cannot_become_http_is_refused_at_its_first_byte() {
+    let server = serve(echo(), Limits::default());
+    for (bytes, reason) in [(&b"\x16\x03\x01\x02\x00"[..], "TLS"), (&b"\x00"[..], "not HTTP")] {
+        let mut stream = server.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        let (answer, closed) = read_until_quiet(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(reason) && closed, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_sends_everything_first() {
+    let server = serve(Answer(|_| async { Response::text(StatusCode::PAYLOAD_TOO_LARGE, "no") }), Limits::default());
+    let mut stream = server.connect().await;
+    let body = vec![b'x'; 20_000_000];
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n").await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    let answer = read_until_quiet(&mut stream).await.0;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
 async fn silence_and_slowness_have_an_end() {
     let server = serve(echo(), short_limits());
     let mut silent = server.connect().await;

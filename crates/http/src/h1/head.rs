@@ -95,6 +95,13 @@ fn find_head(buffer: &mut BytesMut, scanner: &mut HeadScanner) -> Result<Option<
     if buffer.first() == Some(&b'P') && HTTP2_PREFACE.starts_with(&buffer[..buffer.len().min(HTTP2_PREFACE.len())]) {
         return Ok((buffer.len() >= HTTP2_PREFACE.len()).then_some(Next::Http2));
     }
+    match buffer.first() {
+        Some(0x16) => return Err(HeadError::Malformed("this is TLS (https://), and here is plain HTTP (http://)")),
+        Some(first) if !first.is_ascii_graphic() && *first != b'\r' && *first != b'\n' => {
+            return Err(HeadError::Malformed("this is not HTTP"));
+        }
+        _ => {}
+    }
     // A lone CR may become an empty line with the next byte; the scanner must not have seen it then.
     if buffer[..] == *b"\r" {
         return Ok(None);

@@ -18,7 +18,7 @@ use http::StatusCode;
 use self::exchange::{Exchanged, exchange};
 use self::head::{Next, next_head};
 use self::wire::Wire;
-use crate::limits::{LINGER, MAX_DISCARDED};
+use crate::limits::{LINGER, MAX_LINGERED};
 use crate::timer::Timer;
 use crate::{Engine, h2};
 
@@ -99,7 +99,7 @@ async fn linger(wire: &Wire, timer: &mut Timer) {
                 std::task::Poll::Pending => return timer.poll(cx, deadline),
             }
         }
-        while !inner.eof && discarded < MAX_DISCARDED * 16 {
+        while !inner.eof && discarded < MAX_LINGERED {
             inner.buffer.clear();
             match inner.poll_fill(cx) {
                 std::task::Poll::Ready(Ok(read)) if read > 0 => discarded += read as u64,
