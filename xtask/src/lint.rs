@@ -20,7 +20,7 @@ pub fn run() -> Result<()> {
     });
     report.part("unused dependencies", || {
         installed("cargo-machete")?;
-        sh::run(&mut sh::command("cargo-machete"))
+        sh::run(sh::cargo().arg("machete"))
     });
     // The database comes over the network; without it there is nothing to check against.
     match installed("cargo-deny").and_then(|()| sh::read(sh::cargo().args(["deny", "fetch", "db"]))) {
