@@ -79,8 +79,7 @@ pub(super) async fn serve(
             return respond.send_reset(Reason::CANCEL);
         }
     };
-    let refused = response.status.is_client_error() || response.status.is_server_error();
-    if !refused && !expects_continue && !progress.finish_body(&mut timer).await {
+    if !expects_continue && !progress.finish_body(&mut timer).await {
         active.was_reset();
         return record.finish(received(), Outcome::ClientGone);
     }
