@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use doorstep_model::{Blame, Finding, Severity, Upstream, UpstreamAddr};
+use doorstep_model::{Blame, Finding, Severity, Upstream, UpstreamAddr, UpstreamProtocol};
 use doorstep_net::{Connect, Connector};
 use doorstep_reach::interfaces::{self, ShareAddress};
 use doorstep_reach::mdns::{Announcement, Publisher, Status, host_name};
@@ -76,6 +76,9 @@ impl Listening {
             insecure: true,
             authority: format!("{host}:{}", self.port),
             base_path: String::new(),
+            protocol: UpstreamProtocol::Http1,
+            server_name: None,
+            roots: None,
         };
         let mut io = connector.connect(&upstream).await.ok()?;
         let request = format!(

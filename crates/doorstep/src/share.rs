@@ -185,13 +185,23 @@ fn open_log(path: &Path, zone: UtcOffset) -> Result<AccessLog, Failure> {
 fn spec(args: &ShareArgs, target: &Target, choice: &Choice, password: Option<Password>) -> Spec {
     let tls = if args.tls { TlsPolicy::LocalCertificate } else { TlsPolicy::Plain };
     let max_connections = args.max_conns.map(|most| most as usize);
-    let listeners =
-        choice.addresses.iter().map(|&address| Listener { address, tls: tls.clone(), max_connections }).collect();
+    let listeners = choice
+        .addresses
+        .iter()
+        .map(|&address| Listener { address, tls: tls.clone(), max_connections, proxy_from: Vec::new() })
+        .collect();
     let rate = (args.max_rate.is_some() || args.max_total_rate.is_some()).then(|| ByteRate {
         per_client: args.max_rate.unwrap_or(u64::MAX),
         total: args.max_total_rate.unwrap_or(u64::MAX),
     });
-    let guards = Guards { password, allow: args.allow.clone(), rate, expires: args.expires, once: args.once };
+    let guards = Guards {
+        password,
+        allow: args.allow.clone(),
+        rate,
+        expires: args.expires,
+        once: args.once,
+        ..Guards::default()
+    };
     let names = args.host.iter().filter_map(|host| match host {
         AcceptedHost::Name(name) => Some(name.clone()),
         AcceptedHost::Any => None,
@@ -201,8 +211,8 @@ fn spec(args: &ShareArgs, target: &Target, choice: &Choice, password: Option<Pas
     } else {
         HostPolicy::Local { also: names.collect() }
     };
-    let routes = vec![Route { matcher: Matcher::Any, action: target.action.clone() }];
-    Spec { listeners, sites: vec![Site { hosts, guards, routes }] }
+    let routes = vec![Route::new(Matcher::any(), target.action.clone())];
+    Spec { listeners, sites: vec![Site { guards, ..Site::new("default", hosts, routes) }], ..Spec::default() }
 }
 
 /// Called by a guard when the share is over by itself.
@@ -263,6 +273,7 @@ fn service_name(target: &Target) -> String {
         }
         Action::Spool { name, .. } => Some(name.clone()),
         Action::Proxy(proxy) => Some(proxy.upstream.authority.clone()),
+        _ => None,
     };
     let computer = doorstep_reach::mdns::host_name();
     format!("{} on {computer}", what.unwrap_or_else(|| "doorstep".to_owned()))

@@ -79,7 +79,9 @@ impl Running {
         for (listener, group) in bound.listeners {
             let tls = match listener.tls {
                 TlsPolicy::Plain => None,
-                TlsPolicy::LocalCertificate => Some(options.tls.clone().context("a listener needs a certificate")?),
+                TlsPolicy::LocalCertificate | TlsPolicy::Sites => {
+                    Some(options.tls.clone().context("a listener needs a certificate")?)
+                }
             };
             for (worker, socket) in group.sockets.into_iter().enumerate() {
                 sockets[worker].push((socket, tls.clone()));
@@ -94,6 +96,7 @@ impl Running {
                         // A socket that the runtime cannot watch leaves the others at work.
                         let Ok(listener) = TcpListener::from_std(socket) else { continue };
                         let handler = Arc::new(engine.clone());
+                        let tls = tls.map(|tls| Arc::new(tls) as Arc<dyn doorstep_net::TlsSelect>);
                         tokio::spawn(accept_loop(listener, tls, quota.clone(), handler, watch.clone()));
                     }
                     drop((engine, quota, watch));
@@ -140,6 +143,7 @@ fn services(site: &Site, options: &Options) -> anyhow::Result<Routes> {
             Action::Proxy(proxy) => {
                 Arc::new(ReverseProxy::new(proxy.clone(), Arc::new(Connector::new()), options.observer.clone()))
             }
+            action => anyhow::bail!("{action:?} needs `doorstep up`"),
         };
         routes.push((route.matcher.clone(), doorstep_guard::wrap(&site.guards, service, options.stop.clone())));
     }

@@ -84,6 +84,7 @@ async fn layers_are_asked_from_outside_in() {
         rate: Some(ByteRate { per_client: 1 << 20, total: 1 << 20 }),
         expires: Some(Duration::from_secs(3600)),
         once: true,
+        ..Guards::default()
     };
     let service = wrap(&guards, Arc::new(Open), never());
     assert_eq!(service.call(from("198.51.100.1")).await.status, StatusCode::FORBIDDEN);

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use doorstep_model::{HostPolicy, Hostname, Matcher, ip_literal};
+use doorstep_model::{HostPolicy, Hostname, Matcher, PathMatcher, ip_literal};
 use http::StatusCode;
 
 use crate::{Kind, Request, Response, Service, pages};
@@ -60,7 +60,7 @@ fn admits(policy: &HostPolicy, host: &str) -> bool {
     let named = |names: &[Hostname]| names.iter().any(|name| name.as_str() == host.trim_end_matches('.'));
     match policy {
         HostPolicy::Any => true,
-        HostPolicy::Names(names) => named(names),
+        HostPolicy::Names(names) => names.iter().any(|name| name.matches(host.trim_end_matches('.'))),
         // An HTTP/1.0 client without Host is no browser, so no page can have sent it here.
         HostPolicy::Local { also } => {
             host.is_empty()
@@ -72,11 +72,11 @@ fn admits(policy: &HostPolicy, host: &str) -> bool {
 }
 
 fn matches(matcher: &Matcher, path: &str) -> bool {
-    match matcher {
-        Matcher::Any => true,
-        Matcher::PathPrefix(prefix) => {
+    match &matcher.path {
+        PathMatcher::Prefix(prefix) => {
             path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         }
+        _ => true,
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_prefix_ends_at_a_segment() {
-        let matcher = Matcher::PathPrefix("/api".to_owned());
+        let matcher = Matcher::prefix("/api");
         assert!(matches(&matcher, "/api") && matches(&matcher, "/api/x"));
         assert!(!matches(&matcher, "/apix") && !matches(&matcher, "/"));
     }

@@ -4,15 +4,14 @@
 //! Plain data, without IO. `doorstep share`, a configuration file and the relay all build a
 //! [`Spec`], and one engine makes it true.
 
+mod backoff;
 mod finding;
 mod hostname;
 mod secret;
-mod spec;
+pub mod spec;
 
+pub use backoff::Backoff;
 pub use finding::{Blame, Finding, Severity};
 pub use hostname::{Hostname, HostnameError, ip_literal};
 pub use secret::Secret;
-pub use spec::{
-    Action, ByteRate, FileOptions, Guards, HostPolicy, Listener, Matcher, Password, Proxy, Route, Site, Spec,
-    TlsPolicy, UploadPolicy, Upstream, UpstreamAddr,
-};
+pub use spec::*;

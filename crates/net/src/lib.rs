@@ -18,5 +18,5 @@ pub use connect::{BoxFuture, Connect, ConnectError, Connector, address as upstre
 pub use drain::{Drain, DrainControl};
 pub use listen::{BindError, ListenerGroup};
 pub use quota::{Quota, QuotaPass};
-pub use tls::{TlsError, server_config};
+pub use tls::{TlsError, TlsSelect, server_config};
 pub use workers::{WorkerMain, Workers, raise_descriptor_limit};

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::ClientHello;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,20 @@ pub enum TlsError {
     Certificate(rustls::Error),
     #[error("TLS session tickets cannot be set up: {0}")]
     Tickets(rustls::Error),
+}
+
+/// Chooses the TLS settings for a connection by its first message: by the name that the client asks for, by its protocols.
+/// Called on the data plane: must not wait.
+pub trait TlsSelect: Send + Sync {
+    /// `None` refuses the connection with the alert `unrecognized_name` (RFC 6066 section 3).
+    fn select(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>>;
+}
+
+/// The same settings for everybody.
+impl TlsSelect for Arc<ServerConfig> {
+    fn select(&self, _: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        Some(self.clone())
+    }
 }
 
 /// TLS 1.2 and 1.3 with one certificate, HTTP/2 and HTTP/1.1 by ALPN, resumption by tickets whose keys rotate,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use doorstep_model::{Upstream, UpstreamAddr};
+use doorstep_model::{Upstream, UpstreamAddr, UpstreamProtocol};
 use doorstep_net::{Connect, ConnectError, Connector, Io};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,7 +10,16 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 fn upstream(addr: UpstreamAddr) -> Upstream {
-    Upstream { addr, tls: false, insecure: false, authority: "localhost".to_owned(), base_path: String::new() }
+    Upstream {
+        addr,
+        tls: false,
+        insecure: false,
+        authority: "localhost".to_owned(),
+        base_path: String::new(),
+        protocol: UpstreamProtocol::Http1,
+        server_name: None,
+        roots: None,
+    }
 }
 
 fn tcp(host: &str, port: u16) -> Upstream {

@@ -25,7 +25,7 @@ pub fn check(data: &[u8]) {
 async fn converse(wire: &[u8], packet: usize) -> Vec<u8> {
     static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         let mut routes = RouteTable::new();
-        routes.add_site(HostPolicy::Any, vec![(Matcher::Any, Arc::new(Echo) as Arc<dyn Service>)]);
+        routes.add_site(HostPolicy::Any, vec![(Matcher::any(), Arc::new(Echo) as Arc<dyn Service>)]);
         Engine::new(routes, Arc::new(NoObserver), Limits::default())
     });
     let (client, server) = tokio::io::duplex(1 << 20);

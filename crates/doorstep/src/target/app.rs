@@ -34,6 +34,9 @@ pub fn unix(path: &str) -> Result<Upstream, Failure> {
         insecure: false,
         authority: "localhost".to_owned(),
         base_path: String::new(),
+        protocol: doorstep_model::UpstreamProtocol::Http1,
+        server_name: None,
+        roots: None,
     })
 }
 
@@ -96,6 +99,9 @@ fn upstream(host: &str, port: Option<u16>, tls: bool, base_path: &str) -> Result
         insecure: false,
         authority: if port == usual { bracketed } else { format!("{bracketed}:{port}") },
         base_path: base_path.to_owned(),
+        protocol: doorstep_model::UpstreamProtocol::Http1,
+        server_name: None,
+        roots: None,
     })
 }
 

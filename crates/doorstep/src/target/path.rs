@@ -49,7 +49,7 @@ fn options(args: &ShareArgs) -> FileOptions {
         (true, false) => UploadPolicy::Allowed { max_bytes },
         (false, false) => UploadPolicy::Off,
     };
-    FileOptions { spa: args.spa, cors: args.cors, hidden: args.hidden, upload }
+    FileOptions { spa: args.spa, cors: args.cors, hidden: args.hidden, no_listing: false, upload }
 }
 
 fn unreachable(path: &Path, error: &std::io::Error) -> Failure {

@@ -45,7 +45,7 @@ pub struct Server {
 /// Serves `service` under every host name, with `limits`, in the test's own runtime.
 pub fn serve(service: impl Service + 'static, limits: Limits) -> Server {
     let mut routes = RouteTable::new();
-    routes.add_site(HostPolicy::Any, vec![(Matcher::Any, Arc::new(service) as Arc<dyn Service>)]);
+    routes.add_site(HostPolicy::Any, vec![(Matcher::any(), Arc::new(service) as Arc<dyn Service>)]);
     let seen = Arc::new(Seen::default());
     let engine = Engine::new(routes, seen.clone(), limits);
     let group = ListenerGroup::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a loopback port");

@@ -182,6 +182,9 @@ pub mod tests {
             insecure: false,
             authority: authority.to_owned(),
             base_path: base.to_owned(),
+            protocol: doorstep_model::UpstreamProtocol::Http1,
+            server_name: None,
+            roots: None,
         }
     }
 

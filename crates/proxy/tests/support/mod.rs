@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use doorstep_http::{Body, BodyError, Exchange, Observer, Request, Response, Service};
-use doorstep_model::{Finding, Proxy, Upstream, UpstreamAddr};
+use doorstep_model::{Finding, Proxy, Upstream, UpstreamAddr, UpstreamProtocol};
 use doorstep_net::Connector;
 use doorstep_proxy::ReverseProxy;
 use http::{HeaderMap, HeaderValue, Method};
@@ -84,6 +84,9 @@ pub fn upstream(port: u16) -> Upstream {
         insecure: false,
         authority: format!("localhost:{port}"),
         base_path: String::new(),
+        protocol: UpstreamProtocol::Http1,
+        server_name: None,
+        roots: None,
     }
 }
 

@@ -1,0 +1,1 @@
+//! Looks at a folder and says what is in it.

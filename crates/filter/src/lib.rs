@@ -1,0 +1,1 @@
+//! Filters: services around services that alter requests and responses.

@@ -1,0 +1,36 @@
+//! What should be reachable, and how: built from a command line or a file, made true by the engine and the supervisor.
+
+mod app;
+mod certificate;
+mod daemon;
+mod filter;
+mod guard;
+mod pool;
+mod route;
+mod site;
+
+pub use app::{App, AppCommand, AppListen, AppName, Exec, Job, Orphans, Python, Readiness, ResourceLimits, Schedule};
+pub use certificate::{CertificateSource, ChallengeKind, DnsProvider, ExternalAccount, Issuance, Issuer, Pem, PemPair};
+pub use daemon::{AccessLogSpec, Daemon, Deadlines, LogFormat, LogTarget, Rotation};
+pub use filter::{Compression, CorsPolicy, ErrorPage, Filters, HeaderEdit, Hsts, Rewrite};
+pub use guard::{ByteRate, ForwardAuth, Guards, Logins, Password, RequestRate};
+pub use pool::{
+    Balance, HashKey, HealthCheck, Member, Members, PassiveHealth, Pool, PoolQueue, ProxyHeader, Retries, Timeouts,
+    Upstream, UpstreamAddr, UpstreamProtocol,
+};
+pub use route::{
+    Action, FieldMatcher, FileOptions, Maintenance, Matcher, PathMatcher, Proxy, Redirect, Respond, Route, Template,
+    UploadPolicy, ValueMatcher,
+};
+pub use site::{HostPattern, HostPolicy, HttpsPolicy, Listener, Site, TlsPolicy};
+
+/// What should be reachable, and how. Immutable once built; the engine compiles it into a route table.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    pub listeners: Vec<Listener>,
+    pub sites: Vec<Site>,
+    pub apps: Vec<App>,
+    pub jobs: Vec<Job>,
+    pub issuance: Issuance,
+    pub daemon: Daemon,
+}

@@ -1,0 +1,7 @@
+//! Files that survive a crash at any moment, and the folder that holds them.
+
+mod atomic;
+mod state;
+
+pub use atomic::{make_private_dir, read_private, write_private, write_public};
+pub use state::{StateDir, StateError, default_state_dir};

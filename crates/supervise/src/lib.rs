@@ -1,0 +1,1 @@
+//! Runs apps and keeps them running.

@@ -1,0 +1,1 @@
+//! What requests leave behind: access logs, metrics, counters.
