@@ -145,7 +145,7 @@ fn services(site: &Site, options: &Options) -> anyhow::Result<Routes> {
             }
             action => anyhow::bail!("{action:?} needs `doorstep up`"),
         };
-        routes.push((route.matcher.clone(), doorstep_guard::wrap(&site.guards, service, options.stop.clone())));
+        routes.push((route.matcher.clone(), doorstep_guard::wrap(&site.guards, service, options.stop.clone(), None)));
     }
     Ok(routes)
 }

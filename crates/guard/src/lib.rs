@@ -4,10 +4,11 @@
 //! rate, one download. Each is a [`Service`] that either answers itself or passes the request on, so what is not
 //! asked for costs nothing.
 
-mod allow;
 mod client;
 mod expiry;
+mod forward_auth;
 pub mod limits;
+mod networks;
 mod once;
 mod page;
 mod password;
@@ -19,15 +20,24 @@ use std::sync::Arc;
 use doorstep_http::Service;
 use doorstep_model::Guards;
 
+pub use rate::Uplink;
 pub use stop::{Ended, Stop};
 
 /// Puts the guards that are asked for around `service`; without any, this is `service` itself.
 ///
 /// `stop` is called at most once by each guard that ends the share: when the time is over, and after the one download.
 ///
+/// `auth` is asked by the forward auth guard, if there is one: a service that passes requests to
+/// [`doorstep_model::ForwardAuth::upstream`]. Without it that guard lets nobody in.
+///
 /// # Panics
 /// If the system has no random bytes to give (with a password) or no thread (with an expiry): both at start-up only.
-pub fn wrap(guards: &Guards, service: Arc<dyn Service>, stop: Stop) -> Arc<dyn Service> {
+pub fn wrap(
+    guards: &Guards,
+    service: Arc<dyn Service>,
+    stop: Stop,
+    auth: Option<Arc<dyn Service>>,
+) -> Arc<dyn Service> {
     let mut service = service;
     if guards.once {
         service = Arc::new(once::Once::new(service, stop.clone()));
@@ -35,11 +45,14 @@ pub fn wrap(guards: &Guards, service: Arc<dyn Service>, stop: Stop) -> Arc<dyn S
     if let Some(rate) = guards.rate {
         service = Arc::new(rate::RateLimit::new(rate, service));
     }
+    if let Some(spec) = &guards.forward_auth {
+        service = Arc::new(forward_auth::ForwardAuthGuard::new(spec, auth, service));
+    }
     if let Some(password) = &guards.password {
         service = Arc::new(password::PasswordGuard::new(password, service));
     }
-    if !guards.allow.is_empty() {
-        service = Arc::new(allow::AllowList::new(guards.allow.clone(), service));
+    if !guards.allow.is_empty() || !guards.deny.is_empty() {
+        service = Arc::new(networks::Networks::new(&guards.allow, &guards.deny, service));
     }
     if let Some(lifetime) = guards.expires {
         service = Arc::new(expiry::Expiry::new(lifetime, service, stop));

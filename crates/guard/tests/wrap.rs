@@ -32,13 +32,13 @@ fn from(peer: &str) -> Request {
 #[test]
 fn without_guards_the_service_is_left_as_it_is() {
     let service: Arc<dyn Service> = Arc::new(Open);
-    assert!(Arc::ptr_eq(&wrap(&Guards::default(), Arc::clone(&service), never()), &service));
+    assert!(Arc::ptr_eq(&wrap(&Guards::default(), Arc::clone(&service), never(), None), &service));
 }
 
 #[tokio::test]
 async fn only_allowed_networks_come_in() {
     let allow = ["192.168.1.0/24", "2001:db8::/32"].map(|net| net.parse().unwrap()).to_vec();
-    let service = wrap(&Guards { allow, ..Guards::default() }, Arc::new(Open), never());
+    let service = wrap(&Guards { allow, ..Guards::default() }, Arc::new(Open), never(), None);
     for (peer, status) in [
         ("192.168.1.77", 200),
         ("::ffff:192.168.1.77", 200),
@@ -58,7 +58,7 @@ async fn an_expired_share_is_gone_and_says_so_to_the_operator_once() {
     let (told, hears) = mpsc::channel();
     let stop = Stop::new(move |ended| told.send(ended).unwrap());
     let guards = Guards { expires: Some(Duration::ZERO), ..Guards::default() };
-    let service = wrap(&guards, Arc::new(Open), stop);
+    let service = wrap(&guards, Arc::new(Open), stop, None);
     assert_eq!(hears.recv().unwrap(), Ended::Expired);
     let mut request = from("192.0.2.1");
     request.headers.insert("accept", "text/html".parse().unwrap());
@@ -72,7 +72,7 @@ async fn an_expired_share_is_gone_and_says_so_to_the_operator_once() {
 #[tokio::test]
 async fn a_share_that_lasts_is_open_and_its_watcher_ends_with_it() {
     let guards = Guards { expires: Some(Duration::from_secs(3600)), ..Guards::default() };
-    let service = wrap(&guards, Arc::new(Open), never());
+    let service = wrap(&guards, Arc::new(Open), never(), None);
     assert_eq!(service.call(from("192.0.2.1")).await.status, StatusCode::OK);
 }
 
@@ -86,7 +86,7 @@ async fn layers_are_asked_from_outside_in() {
         once: true,
         ..Guards::default()
     };
-    let service = wrap(&guards, Arc::new(Open), never());
+    let service = wrap(&guards, Arc::new(Open), never(), None);
     assert_eq!(service.call(from("198.51.100.1")).await.status, StatusCode::FORBIDDEN);
     assert_eq!(service.call(from("192.0.2.1")).await.status, StatusCode::UNAUTHORIZED);
     let mut right = from("192.0.2.1");

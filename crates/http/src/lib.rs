@@ -24,7 +24,7 @@ mod timer;
 pub use body::{Body, BodyError};
 pub use engine::Engine;
 pub use observe::{Exchange, NoObserver, Observer, Outcome, Transfer};
-pub use request::{Interim, Request};
+pub use request::{Interim, Request, Vouched};
 pub use response::{Finished, Kind, Response, Upgrade};
 pub use route::{RouteTable, Routed};
 pub use service::{BoxFuture, Service};

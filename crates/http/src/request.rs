@@ -2,6 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use doorstep_net::ConnInfo;
+use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use parking_lot::Mutex;
 
@@ -27,6 +28,35 @@ pub struct Request {
     /// Whether the client asked to switch protocols and may get a 101 (HTTP/1.1 `Upgrade`), or, on HTTP/2, sent an
     /// extended CONNECT (RFC 8441), which is presented as the HTTP/1.1 request that it stands for.
     pub upgradable: bool,
+    pub vouched: Vouched,
+}
+
+/// What a guard found out about the client, kept apart from what the client itself says.
+#[derive(Clone, Debug, Default)]
+pub struct Vouched {
+    /// Fields for the app, such as `X-Remote-User`. Whoever forwards the request drops the client's fields of the same
+    /// names ([`Vouched::shadows`]) and then writes these, whatever the client's `Connection` says of them.
+    pub headers: HeaderMap,
+    /// An `Authorization` that a guard accepted and took away, for guards further in: apps never see it.
+    pub authorization: Option<HeaderValue>,
+}
+
+impl Vouched {
+    /// Whether the client's field `name` must not be passed on: an app that does not tell `-` from `_` (as CGI and WSGI
+    /// do not) could take it for one of ours.
+    pub fn shadows(&self, name: &HeaderName) -> bool {
+        let alike = |ours: &HeaderName| {
+            let (ours, theirs) = (ours.as_str().as_bytes(), name.as_str().as_bytes());
+            let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| plain(*a) == plain(*b))
+        };
+        !self.headers.is_empty() && self.headers.keys().any(alike)
+    }
+
+    /// Sets a field for the app, replacing what another guard set under this name.
+    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.insert(name, value);
+    }
 }
 
 impl Request {
@@ -45,6 +75,7 @@ impl Request {
             conn: Arc::new(ConnInfo { peer: nobody, local: nobody, tls: None, accepted: std::time::Instant::now() }),
             interim: Interim::default(),
             upgradable: false,
+            vouched: Vouched::default(),
         }
     }
 
@@ -104,5 +135,24 @@ impl Interim {
     /// Takes what waits. The engine calls this after each poll of the service.
     pub fn take(&self) -> Vec<(StatusCode, HeaderMap)> {
         std::mem::take(&mut *self.0.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vouched_field_shadows_its_twins() {
+        let mut vouched = Vouched::default();
+        let name = |text: &'static str| HeaderName::from_static(text);
+        assert!(!vouched.shadows(&name("x-remote-user")));
+        vouched.set(name("x-remote-user"), HeaderValue::from_static("ann"));
+        for twin in ["x-remote-user", "x_remote_user", "x-remote_user", "x.remote.user"] {
+            assert!(vouched.shadows(&name(twin)), "{twin}");
+        }
+        for other in ["x-remote-users", "x-remote-use", "remote-user"] {
+            assert!(!vouched.shadows(&name(other)), "{other}");
+        }
     }
 }

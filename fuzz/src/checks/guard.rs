@@ -71,7 +71,7 @@ impl Service for Vault {
 fn call(request: Request) -> Response {
     static GUARDED: LazyLock<Arc<dyn Service>> = LazyLock::new(|| {
         let password = Password { user: String::new(), password: Secret::new(PASSWORD.to_owned()) };
-        wrap(&Guards { password: Some(password), ..Guards::default() }, Arc::new(Vault), Stop::new(|_| {}))
+        wrap(&Guards { password: Some(password), ..Guards::default() }, Arc::new(Vault), Stop::new(|_| {}), None)
     });
     // A new address each time, so that the throttle does not answer for the check.
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);

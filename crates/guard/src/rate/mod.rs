@@ -24,9 +24,29 @@ pub(crate) struct RateLimit {
     inner: Arc<dyn Service>,
 }
 
+/// The pace of everything that leaves or enters this computer by doorstep, whichever site it is for: all that are
+/// wrapped with one `Uplink` share its rate, evenly between clients.
+#[derive(Clone)]
+pub struct Uplink {
+    down: Arc<Pacer>,
+    up: Arc<Pacer>,
+}
+
+impl Uplink {
+    pub fn new(rate: ByteRate) -> Self {
+        Self { down: Arc::new(Pacer::new(rate)), up: Arc::new(Pacer::new(rate)) }
+    }
+
+    /// Goes outside of all guards, so that their own answers count too.
+    pub fn wrap(&self, service: Arc<dyn Service>) -> Arc<dyn Service> {
+        Arc::new(RateLimit { down: Arc::clone(&self.down), up: Arc::clone(&self.up), inner: service })
+    }
+}
+
 impl RateLimit {
     pub(crate) fn new(rate: ByteRate, inner: Arc<dyn Service>) -> Self {
-        Self { down: Arc::new(Pacer::new(rate)), up: Arc::new(Pacer::new(rate)), inner }
+        let Uplink { down, up } = Uplink::new(rate);
+        Self { down, up, inner }
     }
 
     async fn answer(&self, mut request: Request) -> Response {

@@ -134,6 +134,7 @@ fn into_request(
         conn: info.clone(),
         interim,
         upgradable: head.upgrade,
+        vouched: crate::Vouched::default(),
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn from_head(head: http::request::Parts, info: &Arc<ConnInfo>) -> Res
         conn: info.clone(),
         interim: Interim::default(),
         upgradable,
+        vouched: crate::Vouched::default(),
     })
 }
 

@@ -42,12 +42,17 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request, plan: &HeadPlan<'_>) {
         if is_rewritten(name) || is_hop_by_hop(name.as_str()) || is_identity_claim(name.as_str()) {
             continue;
         }
-        if nominated.contains(name) {
+        if nominated.contains(name) || request.vouched.shadows(name) {
             continue;
         }
         if plan.translate && (name == header::ORIGIN || name == header::REFERER) {
             write_origin(out, name, value, request, plan);
         } else {
+            write_field(out, name, value.as_bytes());
+        }
+    }
+    for (name, value) in &request.vouched.headers {
+        if !is_rewritten(name) && !is_hop_by_hop(name.as_str()) {
             write_field(out, name, value.as_bytes());
         }
     }
@@ -212,6 +217,23 @@ mod tests {
         );
         assert!(text.contains("\r\nX-Forwarded-For: 127.0.0.1\r\n"), "Connection must not strip ours: {text}");
         assert!(text.contains("\r\nX-Forwarded-Host: my-laptop.local:8080\r\n"), "{text}");
+    }
+
+    #[test]
+    fn what_a_guard_vouches_for_stands_alone() {
+        let mut request = with(&[
+            ("x-remote-user", "6.6.6.6"),
+            ("x_remote_user", "6.6.6.6"),
+            ("groups", "6.6.6.6"),
+            ("gro_ups", "1"),
+            ("connection", "X-Remote-User, groups"),
+        ]);
+        let (user, groups) = (HeaderName::from_static("x-remote-user"), HeaderName::from_static("groups"));
+        request.vouched.set(user, HeaderValue::from_static("ann"));
+        request.vouched.set(groups, HeaderValue::from_static("staff"));
+        let text = head(&request, |_| {});
+        assert!(!text.contains("6.6.6.6") && text.contains("\r\nX-Remote-User: ann\r\n"), "{text}");
+        assert!(text.contains("\r\nGroups: staff\r\n") && text.contains("\r\nGro_ups: 1\r\n"), "{text}");
     }
 
     #[test]
