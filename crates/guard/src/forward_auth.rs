@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorstep_http::{Body, BoxFuture, Request, Response, Service, Vouched};
+use doorstep_http::{BoxFuture, Request, Response, Service, Vouched};
 use doorstep_model::ForwardAuth;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, Uri};
@@ -131,6 +131,7 @@ fn unavailable(request: &Request, text: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use doorstep_http::Body;
     use http::Method;
     use parking_lot::Mutex;
 

@@ -7,11 +7,13 @@
 mod backoff;
 mod finding;
 mod hostname;
+mod login_hash;
 mod secret;
 pub mod spec;
 
 pub use backoff::Backoff;
 pub use finding::{Blame, Finding, Severity};
 pub use hostname::{Hostname, HostnameError, ip_literal};
+pub use login_hash::{HtpasswdError, LoginHash, LoginHashError, read_htpasswd};
 pub use secret::Secret;
 pub use spec::*;

@@ -35,7 +35,7 @@ pub struct Password {
     pub password: Secret<String>,
 }
 
-/// Users and their password hashes: argon2 (PHC string), bcrypt (`$2y$…`), or the SHA-1 of old htpasswd files (`{SHA}…`).
+/// Users and their password hashes, of the kinds that [`crate::LoginHash`] knows. [`crate::read_htpasswd`] reads files of them.
 #[derive(Clone, Debug)]
 pub struct Logins {
     pub realm: String,
