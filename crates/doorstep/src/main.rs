@@ -26,6 +26,10 @@ use args::{Cli, Command};
 use exit::{Code, Failure};
 
 fn main() -> ExitCode {
+    // Before anything that would be inherited: this process is about to become another program.
+    if doorstep_sandbox::launch_requested() {
+        doorstep_sandbox::launch_main();
+    }
     // Local time can be found out safely only as long as there is one thread.
     let zone = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
     let arguments: Vec<OsString> = std::env::args_os().collect();

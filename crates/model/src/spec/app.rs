@@ -2,6 +2,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Rotation;
 use crate::Secret;
 
@@ -92,7 +94,7 @@ pub struct Exec {
 }
 
 /// By cgroup v2 where it is delegated, else by rlimits; per instance.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceLimits {
     /// Bytes.
     pub memory: Option<u64>,
