@@ -7,7 +7,7 @@ use anyhow::Context;
 use doorstep_files::{FileService, FolderService};
 use doorstep_guard::Stop;
 use doorstep_http::limits::Limits;
-use doorstep_http::{Engine, Observer, RouteTable, Service};
+use doorstep_http::{Engine, Observer, RouteTable, Service, SiteRoutes, TableOptions};
 use doorstep_model::{Action, Listener, Site, Spec, TlsPolicy};
 use doorstep_net::{
     BindError, Connector, DrainControl, ListenerGroup, Quota, Workers, accept_loop, raise_descriptor_limit,
@@ -64,10 +64,10 @@ impl Running {
     /// # Errors
     /// A folder or file that cannot be opened, a listener with TLS but no certificate, threads that cannot be made.
     pub fn start(spec: &Spec, bound: Bound, options: Options) -> anyhow::Result<Self> {
-        let mut routes = RouteTable::new();
-        routes.set_beacon(&options.nonce);
+        let mut routes =
+            RouteTable::new(TableOptions { beacon: Some(options.nonce.clone()), ..TableOptions::default() });
         for site in &spec.sites {
-            routes.add_site(site.hosts.clone(), services(site, &options)?);
+            routes.add_site(SiteRoutes::new(site.hosts.clone(), services(site, &options)?))?;
         }
         let most = bound.listeners.iter().filter_map(|(listener, _)| listener.max_connections).min();
         let quota = Quota::new(raise_descriptor_limit().min(most.unwrap_or(usize::MAX)));

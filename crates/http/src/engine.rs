@@ -1,46 +1,60 @@
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
 use doorstep_net::{BoxFuture, Conn, Drain, Handler};
 use http::{Method, StatusCode};
-use parking_lot::RwLock;
 
 use crate::limits::Limits;
-use crate::route::Routed;
-use crate::{Observer, Request, Response, RouteTable, h1, h2, pages};
+use crate::record::Record;
+use crate::request_id::X_REQUEST_ID;
+use crate::{Destination, Observer, Request, Response, RouteTable, h1, h2, pages};
 
 /// Turns connections into requests, finds their services, and turns responses into bytes. A handle; clones are the same engine.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
 
 pub struct Shared {
-    routes: RwLock<Arc<RouteTable>>,
+    routes: ArcSwap<RouteTable>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) limits: Limits,
 }
 
 impl Engine {
     pub fn new(routes: RouteTable, observer: Arc<dyn Observer>, limits: Limits) -> Self {
-        Self(Arc::new(Shared { routes: RwLock::new(Arc::new(routes)), observer, limits }))
+        Self(Arc::new(Shared { routes: ArcSwap::from_pointee(routes), observer, limits }))
     }
 
     /// Replaces the route table. Requests under way finish on the old one.
     pub fn set_routes(&self, routes: RouteTable) {
-        *self.routes.write() = Arc::new(routes);
+        self.routes.store(Arc::new(routes));
     }
 
-    pub(crate) async fn respond(&self, request: Request) -> Response {
-        if request.method == Method::CONNECT {
-            return pages::problem(&request, StatusCode::METHOD_NOT_ALLOWED, "This server is not a forward proxy.");
-        }
-        if request.target == "*" {
-            return Response::new(StatusCode::NO_CONTENT);
-        }
-        let routes = self.routes.read().clone();
-        match routes.find(&request) {
-            Routed::Service(service) => service.call(request).await,
-            Routed::Answer(response) => response,
-        }
+    /// The table for one request. Held only until its response is made.
+    pub(crate) fn routes(&self) -> Guard<Arc<RouteTable>> {
+        self.routes.load()
     }
+}
+
+/// Answers a request by the table that it was received with.
+pub(crate) async fn respond(routes: &RouteTable, mut request: Request, record: &mut Record<'_>) -> Response {
+    if request.method == Method::CONNECT {
+        return pages::problem(&request, StatusCode::METHOD_NOT_ALLOWED, "This server is not a forward proxy.");
+    }
+    if request.target == "*" {
+        return Response::new(StatusCode::NO_CONTENT);
+    }
+    let routed = routes.find(&mut request);
+    record.at_site(routed.site);
+    let id = request.id.clone();
+    let mut response = match routed.to {
+        Destination::Service(service) => service.call(request).await,
+        Destination::Answer(response) => response,
+    };
+    record.answered_by(response.upstream.take());
+    if let Some(id) = id {
+        response.headers.insert(X_REQUEST_ID, id.value().clone());
+    }
+    response
 }
 
 impl std::ops::Deref for Engine {

@@ -32,6 +32,8 @@ impl Default for Limits {
     }
 }
 
+/// Characters of a request's name that a trusted proxy gave it; a longer one is replaced.
+pub const MAX_REQUEST_ID: usize = 128;
 /// Bytes a client may send ahead of the answer to its current request (pipelining).
 pub const MAX_PIPELINED: usize = 64 * 1024;
 /// Bytes of an unread request body that are read and forgotten to keep a connection; with more left it is closed.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use doorstep_model::Finding;
 use http::{Method, StatusCode};
 
-use crate::Kind;
+use crate::{Kind, RequestId};
 
 /// Hears of every request. Called on the data plane: an implementation must not block and should only take notes.
 pub trait Observer: Send + Sync {
@@ -57,6 +57,12 @@ pub struct Exchange {
     pub user_agent: Option<Box<str>>,
     pub referer: Option<Box<str>>,
     pub outcome: Outcome,
+    /// The site that its host belongs to, where that has a name.
+    pub site: Option<Arc<str>>,
+    /// What the request was called, where requests are given names.
+    pub request_id: Option<RequestId>,
+    /// The upstream that answered, where one did and its service says so.
+    pub upstream: Option<Arc<str>>,
 }
 
 /// How an exchange ended.

@@ -23,6 +23,31 @@ pub fn problem(request: &Request, status: StatusCode, detail: &str) -> Response 
     response
 }
 
+/// Sends the client to `location`, which is visible ASCII, with a link for those who do not follow by themselves.
+pub(crate) fn elsewhere(request: &Request, status: StatusCode, location: &str) -> Response {
+    let mut response = if request.wants_html() {
+        let title = status.canonical_reason().unwrap_or("Elsewhere");
+        let link = escape(location);
+        let body = format!("<h1>{}</h1><p>Go to <a href=\"{link}\">{link}</a></p>", escape(title));
+        Response::html(status, document(title, "", &body))
+    } else {
+        Response::text(status, format!("{} {location}\n", status.as_str()))
+    };
+    match HeaderValue::from_str(location) {
+        Ok(location) => response.headers.insert(header::LOCATION, location),
+        Err(_) => return problem(request, StatusCode::BAD_REQUEST, "This address leads nowhere."),
+    };
+    if request.method == Method::HEAD {
+        response.body = crate::Body::Empty;
+    }
+    response
+}
+
+/// The answer where no route leads anywhere.
+pub(crate) fn nothing_here(request: &Request) -> Response {
+    problem(request, StatusCode::NOT_FOUND, "There is nothing at this address.")
+}
+
 /// A whole HTML document in the common style. `head` and `body` are HTML; `title` is text.
 pub fn document(title: &str, head: &str, body: &str) -> String {
     let mut page = String::with_capacity(STYLE.len() + head.len() + body.len() + 256);

@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, Uri, Version, header};
+use http::{Method, StatusCode, Version, header};
 
-use crate::{Exchange, Finished, Kind, Observer, Outcome, Transfer};
+use crate::{Exchange, Finished, Kind, Observer, Outcome, Request, Transfer};
 
 /// What is noted of a request while it runs, to be told to the observer at its end.
 pub(crate) struct Record<'a> {
@@ -18,15 +18,6 @@ pub(crate) struct Record<'a> {
 
 /// A body that moved more than this many bytes is shown as a transfer.
 pub(crate) const LONG_BODY: u64 = 1024 * 1024;
-
-/// What a record needs of the request's head.
-pub(crate) struct RequestLine<'a> {
-    pub method: &'a Method,
-    pub authority: &'a str,
-    pub target: &'a Uri,
-    pub version: Version,
-    pub headers: &'a HeaderMap,
-}
 
 /// Tells the observer of bytes that never became a request.
 pub(crate) fn refused(observer: &dyn Observer, conn: &doorstep_net::ConnInfo, status: StatusCode) {
@@ -46,22 +37,25 @@ pub(crate) fn refused(observer: &dyn Observer, conn: &doorstep_net::ConnInfo, st
         user_agent: None,
         referer: None,
         outcome: Outcome::Refused,
+        site: None,
+        request_id: None,
+        upstream: None,
     });
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn begin(observer: &'a dyn Observer, conn: &doorstep_net::ConnInfo, line: &RequestLine<'_>) -> Self {
-        let text = |name| line.headers.get(name).and_then(|value| value.to_str().ok()).map(Box::from);
-        let target = line.target.path_and_query().map_or(line.target.path(), |target| target.as_str());
+    pub(crate) fn begin(observer: &'a dyn Observer, request: &Request) -> Self {
+        let text = |name| request.headers.get(name).and_then(|value| value.to_str().ok()).map(Box::from);
+        let target = request.target.path_and_query().map_or(request.target.path(), |target| target.as_str());
         let exchange = Exchange {
             began: SystemTime::now(),
             took: std::time::Duration::ZERO,
-            client: conn.peer.ip().to_canonical(),
-            method: line.method.clone(),
-            host: line.authority.into(),
+            client: request.peer_ip(),
+            method: request.method.clone(),
+            host: request.authority.as_str().into(),
             target: target.into(),
-            version: line.version,
-            tls: conn.tls.is_some(),
+            version: request.version,
+            tls: request.conn.tls.is_some(),
             status: StatusCode::OK,
             kind: Kind::Page,
             sent: 0,
@@ -69,8 +63,21 @@ impl<'a> Record<'a> {
             user_agent: text(header::USER_AGENT),
             referer: text(header::REFERER),
             outcome: Outcome::Complete,
+            site: None,
+            request_id: request.id.clone(),
+            upstream: None,
         };
         Self { observer, exchange, started: Instant::now(), transfer: None, total: None, finished: None }
+    }
+
+    /// The site that the request belongs to.
+    pub(crate) fn at_site(&mut self, site: Option<&Arc<str>>) {
+        self.exchange.site = site.cloned();
+    }
+
+    /// The upstream that answered.
+    pub(crate) fn answered_by(&mut self, upstream: Option<Arc<str>>) {
+        self.exchange.upstream = upstream;
     }
 
     pub(crate) fn responding(&mut self, status: StatusCode, kind: Kind, total: Option<u64>) {

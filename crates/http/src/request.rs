@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use parking_lot::Mutex;
 
-use crate::Body;
+use crate::{Body, Captures, RequestId};
 
 /// One canonical request: what routing, access and services all decide by.
 pub struct Request {
@@ -22,6 +22,7 @@ pub struct Request {
     pub version: Version,
     pub headers: HeaderMap,
     pub body: Body,
+    /// As the client sees it: where a trusted proxy is in between, with what that says of address and scheme.
     pub conn: Arc<ConnInfo>,
     /// Sends 1xx responses ahead of the final one.
     pub interim: Interim,
@@ -29,6 +30,10 @@ pub struct Request {
     /// extended CONNECT (RFC 8441), which is presented as the HTTP/1.1 request that it stands for.
     pub upgradable: bool,
     pub vouched: Vouched,
+    /// What the variable parts of the route's path stood for.
+    pub captures: Captures,
+    /// What the request is called, where requests are given names; also in its `X-Request-Id`.
+    pub id: Option<RequestId>,
 }
 
 /// What a guard found out about the client, kept apart from what the client itself says.
@@ -76,6 +81,8 @@ impl Request {
             interim: Interim::default(),
             upgradable: false,
             vouched: Vouched::default(),
+            captures: Captures::default(),
+            id: None,
         }
     }
 

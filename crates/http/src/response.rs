@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use doorstep_net::BoxIo;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -14,6 +16,8 @@ pub struct Response {
     pub kind: Kind,
     /// Called by the engine once the response is over; dropped uncalled where it never was sent.
     pub finished: Option<Finished>,
+    /// The upstream that answered, for logs.
+    pub upstream: Option<Arc<str>>,
 }
 
 /// What a response is, for logs and for `--once`.
@@ -40,7 +44,15 @@ pub type Finished = Box<dyn FnOnce(Outcome, u64) + Send>;
 
 impl Response {
     pub fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Body::Empty, upgrade: None, kind: Kind::Page, finished: None }
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+            upgrade: None,
+            kind: Kind::Page,
+            finished: None,
+            upstream: None,
+        }
     }
 
     pub fn html(status: StatusCode, page: String) -> Self {

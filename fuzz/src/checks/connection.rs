@@ -3,7 +3,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use doorstep_http::limits::Limits;
-use doorstep_http::{BoxFuture, Engine, NoObserver, Request, Response, RouteTable, Service};
+use doorstep_http::{BoxFuture, Engine, NoObserver, Request, Response, RouteTable, Service, SiteRoutes};
 use doorstep_model::{HostPolicy, Matcher};
 use doorstep_net::{Conn, ConnInfo, DrainControl, Handler, Io};
 use http::StatusCode;
@@ -24,8 +24,9 @@ pub fn check(data: &[u8]) {
 
 async fn converse(wire: &[u8], packet: usize) -> Vec<u8> {
     static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-        let mut routes = RouteTable::new();
-        routes.add_site(HostPolicy::Any, vec![(Matcher::any(), Arc::new(Echo) as Arc<dyn Service>)]);
+        let mut routes = RouteTable::default();
+        let site = SiteRoutes::new(HostPolicy::Any, vec![(Matcher::any(), Arc::new(Echo) as Arc<dyn Service>)]);
+        routes.add_site(site).expect("a matcher that matches all");
         Engine::new(routes, Arc::new(NoObserver), Limits::default())
     });
     let (client, server) = tokio::io::duplex(1 << 20);

@@ -24,6 +24,9 @@ pub fn exchange(target: &str, status: u16) -> Exchange {
         user_agent: Some("Mozilla/5.0".into()),
         referer: None,
         outcome: Outcome::Complete,
+        site: None,
+        request_id: None,
+        upstream: None,
     }
 }
 

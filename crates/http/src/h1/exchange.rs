@@ -12,10 +12,11 @@ use http::{StatusCode, Version};
 use super::body::{RequestBody, poll_body};
 use super::send::{Sending, send, write_all};
 use super::wire::Wire;
+use crate::engine::respond;
 use crate::limits::{LINGER, Limits, MAX_DISCARDED};
-use crate::record::{LONG_BODY, Record, RequestLine};
+use crate::record::{LONG_BODY, Record};
 use crate::timer::Timer;
-use crate::{Body, Engine, Interim, Kind, Outcome, Request, Response, Upgrade, pages, path};
+use crate::{Body, Captures, Engine, Interim, Kind, Outcome, Request, Response, Upgrade, forwarded, pages, path};
 
 /// What becomes of the connection after an exchange.
 pub(super) enum Exchanged {
@@ -42,27 +43,24 @@ pub(super) async fn exchange(
             return Exchanged::Abort;
         }
     };
-    let line = RequestLine {
-        method: &head.method,
-        authority: &head.authority,
-        target: &head.target,
-        version: head.version,
-        headers: &head.headers,
-    };
-    let mut record = Record::begin(engine.observer.as_ref(), info, &line);
     let (method, version, client_keeps) = (head.method.clone(), head.version, head.keep_alive);
-    let upgradable = head.upgrade;
-    wire.begin(head.framing, head.expects_continue);
+    let (upgradable, framing) = (head.upgrade, head.framing);
+    wire.begin(framing, head.expects_continue);
 
     let interim = Interim::default();
-    let request = into_request(head, wire, info, interim.clone(), &record);
+    let routes = engine.routes();
+    let mut request = into_request(head, info, interim.clone());
+    forwarded::receive(routes.options(), &mut request);
+    let mut record = Record::begin(engine.observer.as_ref(), &request);
+    request.body = body_of(framing, wire, &record);
     let made = if request.path.is_empty() {
         let detail = "The path of this request is malformed.";
         Made::Response(pages::problem(&request, StatusCode::BAD_REQUEST, detail))
     } else {
-        let answer = pin!(engine.respond(request));
+        let answer = pin!(respond(&routes, request, &mut record));
         await_response(answer, wire, timer, &engine.limits, &interim, client_keeps).await
     };
+    drop(routes);
     let mut response = match made {
         Made::Response(response) => response,
         Made::ClientGone => {
@@ -106,23 +104,9 @@ fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
-/// The request as services see it; its path is empty where it is malformed.
-fn into_request(
-    head: RequestHead,
-    wire: &Wire,
-    info: &Arc<ConnInfo>,
-    interim: Interim,
-    record: &Record<'_>,
-) -> Request {
+/// The request as services see it, its body still to come; its path is empty where it is malformed.
+fn into_request(head: RequestHead, info: &Arc<ConnInfo>, interim: Interim) -> Request {
     let path = if head.target == "*" { Some("*".to_owned()) } else { path::canonical(head.target.path()) };
-    let length = match head.framing {
-        BodyFraming::None | BodyFraming::UntilClose => Some(0),
-        BodyFraming::Length(length) => Some(length),
-        BodyFraming::Chunked => None,
-    };
-    let transfer = (length.is_none_or(|length| length > LONG_BODY)).then(|| record.announce(length, 0));
-    let body =
-        if length == Some(0) { Body::Empty } else { Body::stream(RequestBody::new(wire.clone(), length, transfer)) };
     Request {
         method: head.method,
         target: head.target,
@@ -130,12 +114,24 @@ fn into_request(
         authority: head.authority,
         version: head.version,
         headers: head.headers,
-        body,
+        body: Body::Empty,
         conn: info.clone(),
         interim,
         upgradable: head.upgrade,
         vouched: crate::Vouched::default(),
+        captures: Captures::default(),
+        id: None,
     }
+}
+
+fn body_of(framing: BodyFraming, wire: &Wire, record: &Record<'_>) -> Body {
+    let length = match framing {
+        BodyFraming::None | BodyFraming::UntilClose | BodyFraming::Length(0) => return Body::Empty,
+        BodyFraming::Length(length) => Some(length),
+        BodyFraming::Chunked => None,
+    };
+    let transfer = (length.is_none_or(|length| length > LONG_BODY)).then(|| record.announce(length, 0));
+    Body::stream(RequestBody::new(wire.clone(), length, transfer))
 }
 
 enum Made {

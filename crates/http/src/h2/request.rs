@@ -6,7 +6,7 @@ use h2::ext::Protocol;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Uri, Version};
 
-use crate::{Body, Interim, Request, path};
+use crate::{Body, Captures, Interim, Request, path};
 
 /// The request that a stream's header section stands for, its body still to come.
 ///
@@ -44,6 +44,8 @@ pub(super) fn from_head(head: http::request::Parts, info: &Arc<ConnInfo>) -> Res
         interim: Interim::default(),
         upgradable,
         vouched: crate::Vouched::default(),
+        captures: Captures::default(),
+        id: None,
     })
 }
 

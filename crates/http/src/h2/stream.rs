@@ -17,9 +17,9 @@ use super::body::{Progress, RequestBody};
 use super::duplex::StreamIo;
 use super::request::from_head;
 use crate::limits::{COALESCE, H2_SEND_BUFFER, Limits};
-use crate::record::{self, LONG_BODY, Record, RequestLine};
+use crate::record::{self, LONG_BODY, Record};
 use crate::timer::Timer;
-use crate::{Body, Engine, Interim, Kind, Outcome, Response, sendfile};
+use crate::{Body, Engine, Interim, Kind, Outcome, Response, forwarded, sendfile};
 
 /// Serves one stream: a request and its response.
 pub(super) async fn serve(
@@ -37,14 +37,9 @@ pub(super) async fn serve(
             return refuse(&mut respond, reason);
         }
     };
-    let line = RequestLine {
-        method: &request.method,
-        authority: &request.authority,
-        target: &request.target,
-        version: request.version,
-        headers: &request.headers,
-    };
-    let mut record = Record::begin(engine.observer.as_ref(), &info, &line);
+    let routes = engine.routes();
+    forwarded::receive(routes.options(), &mut request);
+    let mut record = Record::begin(engine.observer.as_ref(), &request);
     let method = request.method.clone();
     let interim = request.interim.clone();
     let progress = Arc::new(Progress::default());
@@ -63,9 +58,10 @@ pub(super) async fn serve(
 
     let mut timer = Timer::default();
     let made = {
-        let answer = pin!(engine.respond(request));
+        let answer = pin!(crate::engine::respond(&routes, request, &mut record));
         await_response(answer, &mut respond, &interim, &progress, &mut timer, &engine.limits).await
     };
+    drop(routes);
     let received = || progress.received.load(Ordering::Relaxed);
     let mut response = match made {
         Made::Response(response) => response,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorstep_http::limits::Limits;
-use doorstep_http::{BoxFuture, Engine, Exchange, Observer, Request, Response, RouteTable, Service};
+use doorstep_http::{BoxFuture, Engine, Exchange, Observer, Request, Response, RouteTable, Service, SiteRoutes};
 use doorstep_model::{HostPolicy, Matcher};
 use doorstep_net::{DrainControl, ListenerGroup, Quota, accept_loop};
 use parking_lot::Mutex;
@@ -44,8 +44,14 @@ pub struct Server {
 
 /// Serves `service` under every host name, with `limits`, in the test's own runtime.
 pub fn serve(service: impl Service + 'static, limits: Limits) -> Server {
-    let mut routes = RouteTable::new();
-    routes.add_site(HostPolicy::Any, vec![(Matcher::any(), Arc::new(service) as Arc<dyn Service>)]);
+    let mut routes = RouteTable::default();
+    let site = SiteRoutes::new(HostPolicy::Any, vec![(Matcher::any(), Arc::new(service) as Arc<dyn Service>)]);
+    routes.add_site(site).expect("a matcher that matches all");
+    serve_table(routes, limits)
+}
+
+/// Serves `routes`.
+pub fn serve_table(routes: RouteTable, limits: Limits) -> Server {
     let seen = Arc::new(Seen::default());
     let engine = Engine::new(routes, seen.clone(), limits);
     let group = ListenerGroup::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a loopback port");
