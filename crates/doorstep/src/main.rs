@@ -4,6 +4,7 @@ mod addresses;
 mod args;
 mod events;
 mod exit;
+mod init;
 mod lifecycle;
 mod limits;
 mod look;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             json = share.json;
             share::run(*share, zone)
         }
+        Some(Command::Init(init)) => init::run(init),
         Some(Command::Completions { shell }) => generated(|out| {
             args::completions(shell, out);
             Ok(())

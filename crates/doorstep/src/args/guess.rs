@@ -22,7 +22,7 @@ pub fn explain(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     if looks_like_target(word) {
         return Some(format!("to share {word}, say so\n\n  {}", rest("share")));
     }
-    let near = ["share", "completions", "man"]
+    let near = ["share", "init", "completions", "man"]
         .into_iter()
         .max_by(|a, b| strsim::jaro_winkler(a, word).total_cmp(&strsim::jaro_winkler(b, word)));
     match near.filter(|verb| strsim::damerau_levenshtein(verb, word) <= 2 || strsim::jaro_winkler(verb, word) > 0.8) {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod guess;
+mod init;
 mod share;
 pub mod values;
 
@@ -8,6 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use guess::{explain, shows_help};
+pub use init::InitArgs;
 pub use share::ShareArgs;
 pub use values::AcceptedHost;
 
@@ -30,6 +32,10 @@ pub enum Command {
     #[command(after_long_help = share::EXAMPLES, after_help = share::SHORT_EXAMPLES)]
     Share(Box<ShareArgs>),
 
+    /// Look at a folder, and write a doorstep.toml for the app or site in it
+    #[command(after_help = init::EXAMPLES)]
+    Init(InitArgs),
+
     /// Print completions for a shell
     ///
     /// For bash: doorstep completions bash > ~/.local/share/bash-completion/completions/doorstep
@@ -50,6 +56,7 @@ doorstep turns this computer into a server.
   doorstep share photos        another folder, or one file
   doorstep share 8000          the app that listens on port 8000
   doorstep share --help        every way to share, with examples
+  doorstep init                write a file for the app or site in this folder, to keep it up
 ";
 
 /// Completions for `shell`, to standard output.
