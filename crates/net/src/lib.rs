@@ -14,7 +14,7 @@ mod workers;
 
 pub use accept::{Handler, accept_loop};
 pub use conn::{BoxIo, Conn, ConnInfo, Duplex, Io, TlsInfo};
-pub use connect::{BoxFuture, Connect, ConnectError, Connector, address as upstream_address};
+pub use connect::{BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address};
 pub use drain::{Drain, DrainControl};
 pub use listen::{BindError, ListenerGroup};
 pub use quota::{Quota, QuotaPass};

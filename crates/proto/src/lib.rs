@@ -1,3 +1,4 @@
 //! Wire formats and protocol machines, without IO: bytes in, values out. Clocks and randomness are arguments.
 
 pub mod http1;
+pub mod proxy_header;

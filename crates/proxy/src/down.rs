@@ -8,7 +8,7 @@ use doorstep_net::{ConnectError, upstream_address};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-use crate::ProxyError;
+use crate::{ProxyError, limits};
 
 /// Marks an answer that is doorstep's own and not the app's; the page's script looks for it.
 pub const APP_DOWN: HeaderName = HeaderName::from_static("doorstep-app-down");
@@ -18,22 +18,29 @@ const SCRIPT: &str = include_str!("down.js");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; script-src 'sha256-7XBciH83ehzdlCQsaEsNiA7gXqv3XIrkxtkGeNOa3kc='";
 
-/// Answers a request that the app did not: a page for people, one line for programs.
-pub fn answer(request: &Request, upstream: &Upstream, error: &ProxyError) -> Response {
+/// Answers a request that the app did not: a page for people, one line for programs. Without an `upstream` to name,
+/// visitors learn nothing of addresses.
+pub fn answer(request: &Request, upstream: Option<&Upstream>, error: &ProxyError) -> Response {
     if error.blame() == Blame::Client {
         return pages::problem(request, error.status(), &sentence(&error.to_string()));
     }
-    let address = upstream_address(upstream);
-    let what = explain(&address, upstream, error);
+    let address = upstream.map(upstream_address);
+    let what = match (upstream, &address) {
+        (Some(upstream), Some(address)) => explain(address, upstream, error),
+        _ => discreet(error),
+    };
     let status = error.status();
     let mut response = if request.wants_html() {
         let policy = HeaderValue::from_static(POLICY);
-        Response::html(status, page(request, &address, &what)).with(header::CONTENT_SECURITY_POLICY, policy)
+        Response::html(status, page(request, address.as_deref(), &what)).with(header::CONTENT_SECURITY_POLICY, policy)
     } else {
         Response::text(status, format!("{} {what}\n", status.as_str()))
     };
     if status != StatusCode::LOOP_DETECTED {
         response.headers.insert(APP_DOWN, HeaderValue::from_static("1"));
+    }
+    if matches!(error, ProxyError::QueueFull) {
+        response.headers.insert(header::RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER));
     }
     response.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if request.method == Method::HEAD {
@@ -55,6 +62,33 @@ pub fn finding(upstream: &Upstream, error: &ProxyError) -> Finding {
             ProxyError::Connect(ConnectError::Io { .. }) => "Start the app.".to_owned(),
             _ => String::new(),
         },
+    }
+}
+
+/// For the operator: requests to a pool fail.
+pub fn pool_finding(pool: &str, error: &ProxyError) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        blame: error.blame(),
+        id: if matches!(error, ProxyError::Loop) { "proxy-loop" } else { "app-down" },
+        what: format!("Requests to {pool} are answered {}: {error}.", error.status().as_u16()),
+        why: "Visitors see a page that says so, and that reloads by itself when the app answers.".to_owned(),
+        fix: match error {
+            ProxyError::Loop => "Give the app an address of its own: this one leads back to doorstep.".to_owned(),
+            _ => "Look at what it says about itself: doorstep status, doorstep logs.".to_owned(),
+        },
+    }
+}
+
+/// For the operator: a member of a pool is left alone for a while.
+pub fn member_finding(pool: &str, upstream: &Upstream, error: &ProxyError) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        blame: error.blame(),
+        id: "upstream-down",
+        what: format!("{pool}: {}", explain(&upstream_address(upstream), upstream, error)),
+        why: "Requests go to the others, if there are any, and it is asked again from time to time.".to_owned(),
+        fix: String::new(),
     }
 }
 
@@ -82,9 +116,27 @@ fn explain(address: &str, upstream: &Upstream, error: &ProxyError) -> String {
         ProxyError::Malformed(_) => {
             format!("{address} was reached, but {error}. Is it a web app, and does it want https://?")
         }
-        ProxyError::Loop => sentence(&error.to_string()),
+        ProxyError::Loop | ProxyError::QueueFull | ProxyError::NotReady { .. } => sentence(&error.to_string()),
         _ => format!("{address} was reached, but {error}."),
     }
+}
+
+/// The same for strangers: where the app is, and what it is made of, is none of their business.
+fn discreet(error: &ProxyError) -> String {
+    let what = match error {
+        ProxyError::Connect(ConnectError::TimedOut { .. })
+        | ProxyError::NoAnswer { .. }
+        | ProxyError::Stalled { .. }
+        | ProxyError::NotReady { .. } => "did not answer in time",
+        ProxyError::Connect(_) => "cannot be reached",
+        ProxyError::QueueFull => "has more requests waiting than it can take",
+        ProxyError::Closed | ProxyError::Broken(_) => {
+            "ended the connection without an answer; it may be starting again"
+        }
+        ProxyError::Loop => return sentence("this site is set up to ask itself for its pages, in a circle"),
+        _ => "gave an answer that makes no sense",
+    };
+    format!("The app behind this site {what}.")
 }
 
 fn sentence(text: &str) -> String {
@@ -93,7 +145,7 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", chars.as_str())
 }
 
-fn page(request: &Request, address: &str, what: &str) -> String {
+fn page(request: &Request, address: Option<&str>, what: &str) -> String {
     // What a form sent must not be sent again without its sender's knowing.
     let repeatable = request.method.is_safe();
     let (head, attribute, promise) = if repeatable {
@@ -102,10 +154,9 @@ fn page(request: &Request, address: &str, what: &str) -> String {
     } else {
         ("", "", "What you sent was not delivered. This page tells you when the app answers.")
     };
-    let tried = if what.contains(address) {
-        String::new()
-    } else {
-        format!("<p>Tried: <code>{}</code></p>", pages::escape(address))
+    let tried = match address {
+        Some(address) if !what.contains(address) => format!("<p>Tried: <code>{}</code></p>", pages::escape(address)),
+        _ => String::new(),
     };
     let body = format!(
         "<main><h1>The app behind this address does not answer</h1><p>{}</p>{tried}\
@@ -135,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_line_for_programs() {
-        let response = answer(&Request::get("/"), &upstream("http://127.0.0.1:8000"), &refused());
+        let response = answer(&Request::get("/"), Some(&upstream("http://127.0.0.1:8000")), &refused());
         assert_eq!((response.status, &response.headers[APP_DOWN]), (StatusCode::BAD_GATEWAY, &HeaderValue::from(1)));
         assert_eq!(text(response).await, "502 Nothing listens on 127.0.0.1:8000. Is the app running?\n");
     }
@@ -144,10 +195,10 @@ mod tests {
     async fn a_page_for_people() {
         let mut request = Request::get("/");
         request.headers.insert("accept", HeaderValue::from_static("text/html"));
-        let page = text(answer(&request, &upstream("http://127.0.0.1:8000"), &refused())).await;
+        let page = text(answer(&request, Some(&upstream("http://127.0.0.1:8000")), &refused())).await;
         assert!(page.contains("data-reload=yes") && page.contains("http-equiv=refresh"), "{page}");
         request.method = Method::POST;
-        let page = text(answer(&request, &upstream("http://127.0.0.1:8000"), &refused())).await;
+        let page = text(answer(&request, Some(&upstream("http://127.0.0.1:8000")), &refused())).await;
         assert!(!page.contains("data-reload=yes") && !page.contains("http-equiv=refresh"), "{page}");
     }
 
@@ -180,14 +231,16 @@ mod tests {
         for (error, status) in [
             (refused(), 502),
             (timed_out, 504),
-            (ProxyError::NoAnswer, 504),
+            (ProxyError::NoAnswer { seconds: 1 }, 504),
+            (ProxyError::NotReady { seconds: 10 }, 504),
+            (ProxyError::QueueFull, 503),
             (ProxyError::Closed, 502),
             (ProxyError::Loop, 508),
             (ProxyError::RequestBody(doorstep_http::BodyError::Malformed("chunk size")), 400),
             (ProxyError::RequestBody(doorstep_http::BodyError::TooLarge(1)), 413),
             (ProxyError::RequestBody(doorstep_http::BodyError::TooSlow), 408),
         ] {
-            let response = answer(&Request::get("/"), &upstream("http://a:1"), &error);
+            let response = answer(&Request::get("/"), Some(&upstream("http://a:1")), &error);
             assert_eq!(response.status.as_u16(), status, "{error}");
         }
     }

@@ -17,10 +17,10 @@ pub enum ProxyError {
     Closed,
     #[error("the connection broke: {0}")]
     Broken(io::Error),
-    #[error("it did not begin to answer within {} s", limits::RESPONSE_HEAD.as_secs())]
-    NoAnswer,
-    #[error("it took no more of the request for {} s", limits::RESPONSE_HEAD.as_secs())]
-    Stalled,
+    #[error("it did not begin to answer within {seconds} s")]
+    NoAnswer { seconds: u64 },
+    #[error("it took no more of the request for {seconds} s")]
+    Stalled { seconds: u64 },
     #[error("its answer is not valid HTTP: {0}")]
     Malformed(HeadError),
     #[error("it sent more than {} interim responses", limits::MAX_INTERIM)]
@@ -29,6 +29,10 @@ pub enum ProxyError {
     UnsolicitedUpgrade,
     #[error("the request's body: {0}")]
     RequestBody(BodyError),
+    #[error("too many requests already wait for the app to be ready")]
+    QueueFull,
+    #[error("the app was not ready within {seconds} s")]
+    NotReady { seconds: u64 },
     #[error("the request came back to doorstep: the app's address is doorstep's own")]
     Loop,
 }
@@ -46,9 +50,11 @@ impl ProxyError {
     /// What the client is answered.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Connect(ConnectError::TimedOut { .. }) | Self::NoAnswer | Self::Stalled => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Self::Connect(ConnectError::TimedOut { .. })
+            | Self::NoAnswer { .. }
+            | Self::Stalled { .. }
+            | Self::NotReady { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestBody(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestBody(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::RequestBody(error) if error.blame() == Blame::Client => StatusCode::BAD_REQUEST,

@@ -11,7 +11,7 @@ pub use forwarded::came_from_us;
 pub use hop::strip_hop_by_hop;
 pub use origin::{Origins, Presented, host_of};
 pub use request::{HeadPlan, offered_protocols, write_head};
-pub use response::translate;
+pub use response::{Translated, translate};
 
 #[cfg(test)]
 pub use origin::tests;

@@ -1,18 +1,22 @@
 //! The reverse proxy: passes requests to an app and its answers back, and makes the app's own address and the
 //! visitor's the same place for both.
 //!
-//! [`ReverseProxy`] is the service. Its client side is in `client`, what becomes of header fields in `headers`, idle
-//! connections in `pool`. [`framework`] knows development servers.
+//! [`ReverseProxy`] is the service for one app, [`PoolService`] the one for upstreams that can stand for each other. The
+//! client side of HTTP/1.1 is in `client`, what becomes of header fields in `headers`, idle connections in `idle`, the
+//! way back in `relay`. [`framework`] knows development servers.
 
 mod client;
 mod down;
 mod error;
 pub mod framework;
 mod headers;
+mod idle;
 pub mod limits;
 mod pool;
+mod relay;
 mod service;
 mod tunnel;
 
 pub use error::ProxyError;
+pub use pool::{LiveMember, MemberState, MemberStatus, Membership, PoolService};
 pub use service::ReverseProxy;

@@ -15,8 +15,24 @@ pub const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 pub const POOL_IDLE: Duration = Duration::from_millis(1900);
 /// How often a thread looks for idle connections that are too old.
 pub const POOL_SWEEP: Duration = Duration::from_millis(500);
-/// Idle connections to one upstream, in each thread.
+/// Idle connections to the one upstream of a share, in each thread.
 pub const POOL_SIZE: usize = 256;
+/// Members of one pool; further ones are left out.
+pub const POOL_MEMBERS: usize = 4096;
+/// Turns in a weighted round robin before it begins anew.
+pub const ROTATION: usize = 4096;
+/// The smallest part of its share that a member gets at the beginning of its slow start.
+pub const COLDEST: f64 = 0.05;
+/// How long a member on which nothing listened is left alone at first, and then twice as long each time …
+pub const ABSENT_PAUSE: Duration = Duration::from_millis(25);
+/// … up to this.
+pub const ABSENT_PAUSE_MOST: Duration = Duration::from_millis(500);
+/// What a client whose request found the queue full is told to wait, in seconds.
+pub const RETRY_AFTER: u32 = 5;
+/// Health checks of one pool are at least this far apart.
+pub const CHECK_EVERY_LEAST: Duration = Duration::from_millis(100);
+/// Health checks of one pool under way at once.
+pub const CHECKS_AT_ONCE: usize = 32;
 /// Interim responses (1xx) before one final response.
 pub const MAX_INTERIM: usize = 16;
 /// Bytes that are read at first, when the length of what comes is not known.

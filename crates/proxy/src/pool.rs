@@ -1,101 +1,22 @@
-//! Idle connections, kept for the next request to the same upstream by the same thread.
+//! Upstreams that can stand for each other: who they are just now, which of them gets a request, how they are, and
+//! what becomes of requests while none is ready.
 //!
-//! A thread is a whole runtime here, so nothing is shared and nothing is locked. The connection used last is taken
-//! first: it is the one least likely to have been closed, and the others may grow old.
+//! [`Membership`] is shared by all workers. A request reads a snapshot of it, without a lock; what changes it (members
+//! that come and go, verdicts about their health) makes a new snapshot.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+mod attempt;
+mod balance;
+mod choose;
+mod health;
+mod key;
+mod member;
+mod membership;
+mod queue;
+mod service;
+mod snapshot;
+mod status;
 
-use crate::client::Connection;
-use crate::limits;
-
-/// The identity of one upstream of one service. Connections never pass from one key to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PoolKey(u64);
-
-impl PoolKey {
-    /// A key that nobody else has.
-    pub fn unique() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// An idle connection that is still open and quiet. `certain` asks the kernel instead of the runtime: for requests
-/// that could not be sent again if the connection turned out to be closed.
-pub fn take(key: PoolKey, certain: bool) -> Option<Connection> {
-    let now = Instant::now();
-    loop {
-        let idle = POOL.with_borrow_mut(|pool| pool.idle.get_mut(&key)?.pop())?;
-        let mut connection = idle.connection;
-        if idle.until > now && connection.is_quiet(certain) {
-            return Some(connection);
-        }
-    }
-}
-
-/// Keeps a connection whose last exchange is complete.
-pub fn put(key: PoolKey, connection: Connection) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    let until = Instant::now() + connection.keep_for();
-    let sweep = POOL.with_borrow_mut(|pool| {
-        let idle = pool.idle.entry(key).or_default();
-        if idle.len() >= limits::POOL_SIZE {
-            // The oldest goes.
-            idle.remove(0);
-        }
-        idle.push(Idle { connection, until });
-        !std::mem::replace(&mut pool.sweeping, true)
-    });
-    if sweep {
-        runtime.spawn(sweep_until_empty(Sweeping));
-    }
-}
-
-#[derive(Default)]
-struct ThreadPool {
-    idle: HashMap<PoolKey, Vec<Idle>>,
-    sweeping: bool,
-}
-
-struct Idle {
-    connection: Connection,
-    until: Instant,
-}
-
-thread_local! {
-    static POOL: RefCell<ThreadPool> = RefCell::default();
-}
-
-/// Closes connections that grew old. An app with a single thread may be waiting on one of them.
-async fn sweep_until_empty(_sweeping: Sweeping) {
-    loop {
-        tokio::time::sleep(limits::POOL_SWEEP).await;
-        let now = Instant::now();
-        let empty = POOL.with_borrow_mut(|pool| {
-            pool.idle.retain(|_, idle| {
-                idle.retain(|one| one.until > now);
-                !idle.is_empty()
-            });
-            pool.idle.is_empty()
-        });
-        if empty {
-            return;
-        }
-    }
-}
-
-/// Marks the sweep as over also when its runtime ends.
-struct Sweeping;
-
-impl Drop for Sweeping {
-    fn drop(&mut self) {
-        let _ = POOL.try_with(|pool| {
-            if let Ok(mut pool) = pool.try_borrow_mut() {
-                pool.sweeping = false;
-            }
-        });
-    }
-}
+pub(crate) use member::{InFlight, Member};
+pub use membership::{LiveMember, Membership};
+pub use service::PoolService;
+pub use status::{MemberState, MemberStatus};

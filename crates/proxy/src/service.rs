@@ -1,21 +1,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-use doorstep_http::{Body, BoxFuture, Kind, Observer, Request, Response, Service};
+use doorstep_http::{Body, BoxFuture, Observer, Request, Response, Service};
 use doorstep_model::{Blame, Proxy};
-use doorstep_net::{BoxIo, Connect};
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use doorstep_net::Connect;
+use http::header;
+use http::{Method, StatusCode};
 
-use crate::client::{Answer, Connection, Failure, Upload, UploadFraming, UpstreamBody, exchange};
+use crate::client::{Answer, Connection, Failure, Upload, UploadFraming, exchange};
 use crate::framework::{Framework, Learnt, inspector};
-use crate::headers::{
-    HeadPlan, Origins, Presented, came_from_us, offered_protocols, strip_hop_by_hop, translate, write_head,
-};
-use crate::pool::{self, PoolKey};
-use crate::tunnel::tunnel;
-use crate::{ProxyError, down};
+use crate::headers::{HeadPlan, Origins, Presented, came_from_us, offered_protocols, write_head};
+use crate::idle::{self, Home, PoolKey};
+use crate::relay::{Back, expects_continue, respond, switch};
+use crate::{ProxyError, down, limits};
 
 /// Passes requests to one app.
 pub struct ReverseProxy {
@@ -54,13 +51,13 @@ impl ReverseProxy {
                 if error.blame() != Blame::Client && !self.down.swap(true, Ordering::Relaxed) {
                     self.observer.found(down::finding(&self.proxy.upstream, &error));
                 }
-                down::answer(&request, &self.proxy.upstream, &error)
+                down::answer(&request, Some(&self.proxy.upstream), &error)
             }
         }
     }
 
     async fn pass(&self, request: &mut Request, body: Body) -> Result<Response, ProxyError> {
-        let hold = request.header(header::EXPECT).is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
+        let hold = expects_continue(request);
         let mut upload = Upload::prepare(body, hold).await?;
         let upgrade = offered_protocols(request);
         let mut connection = self.pooled(request, &upload);
@@ -71,9 +68,9 @@ impl ReverseProxy {
             };
             let framing = upload.framing();
             write_head(&mut ready.out, request, &self.plan(request, framing, upload.is_held(), upgrade.as_deref()));
-            match exchange(ready, upload, &request.method, &request.interim).await {
+            match exchange(ready, upload, &request.method, &request.interim, limits::RESPONSE_HEAD).await {
                 Ok(answer) if answer.head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return switch(answer, upgrade.as_deref());
+                    return switch(answer, upgrade.as_deref(), None);
                 }
                 Ok(answer) => return Ok(self.respond(request, answer, framing)),
                 Err(failure) => upload = again(failure, &request.method, hold)?,
@@ -84,7 +81,7 @@ impl ReverseProxy {
     /// An idle connection. Where the request could not be sent twice, one that is certainly alive.
     fn pooled(&self, request: &Request, upload: &Upload) -> Option<Connection> {
         let certain = !request.method.is_idempotent() || !upload.is_repeatable();
-        pool::take(self.key, certain)
+        idle::take(self.key, certain)
     }
 
     fn plan<'a>(
@@ -111,39 +108,21 @@ impl ReverseProxy {
         }
     }
 
-    fn respond(&self, request: &Request, mut answer: Answer, framing: UploadFraming) -> Response {
-        let status = answer.head.status;
-        let mut headers = std::mem::take(&mut answer.head.headers);
-        self.learnt.look_at(&headers);
+    fn respond(&self, request: &Request, answer: Answer, framing: UploadFraming) -> Response {
+        self.learnt.look_at(&answer.head.headers);
         let own_origin = || {
             let origin = request.header(header::ORIGIN)?;
             matches!(self.origins.present(origin, request), Presented::Own(_)).then(|| origin.to_owned())
         };
-        let inspect = inspector(&self.learnt, &self.observer, status, &headers, &request.authority, own_origin);
-        strip_hop_by_hop(&mut headers);
-        if request.method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
-            // The engine frames the body.
-            headers.remove(header::CONTENT_LENGTH);
+        let (status, headers) = (answer.head.status, &answer.head.headers);
+        let inspect = inspector(&self.learnt, &self.observer, status, headers, &request.authority, own_origin);
+        let home = Home { key: self.key, most: limits::POOL_SIZE, lease: None };
+        let translating = (!self.proxy.keep_host).then_some(&self.origins);
+        let back = Back { home, translating, most_idle: limits::BODY_IDLE, inspect };
+        let (response, translated) = respond(request, answer, framing, back);
+        if translated.cookie_made_insecure {
+            self.learnt.tell_insecure_cookie(self.observer.as_ref());
         }
-        if !self.proxy.keep_host {
-            let translated = translate(&mut headers, request, &self.origins);
-            if translated.cookie_made_insecure {
-                self.learnt.tell_insecure_cookie(self.observer.as_ref());
-            }
-        }
-        // An app that overlooks a body takes it for the next request: one of a kind that is often overlooked ends
-        // its connection, so that nobody can smuggle a request in it.
-        let body_is_plain = matches!(framing, UploadFraming::Length(_))
-            && !request.method.is_safe()
-            && request.method != Method::DELETE;
-        let reuse = (framing == UploadFraming::None || body_is_plain).then_some(self.key);
-        let mut body = UpstreamBody::new(answer, reuse, inspect);
-        let body = match body.take_whole() {
-            Some(whole) => whole.into(),
-            None => Body::stream(body),
-        };
-        let mut response = Response::new(status).with_body(body).with_kind(Kind::Proxied);
-        response.headers = headers;
         response
     }
 }
@@ -162,28 +141,4 @@ fn again(failure: Failure, method: &Method, hold: bool) -> Result<Upload, ProxyE
         Some(upload) if safe => Ok(upload),
         _ => Err(failure.error),
     }
-}
-
-/// Hands the connection's bytes over, if the app switched to a protocol that the client had offered.
-fn switch(answer: Answer, offered: Option<&str>) -> Result<Response, ProxyError> {
-    let Answer { head, connection, upload } = answer;
-    let mut headers: HeaderMap = head.headers;
-    let chosen = headers.get(header::UPGRADE).cloned().ok_or(ProxyError::UnsolicitedUpgrade)?;
-    let was_offered = |name: &str| {
-        offered.is_some_and(|offered| offered.split(", ").any(|one| one.eq_ignore_ascii_case(name.trim())))
-    };
-    if !chosen.to_str().is_ok_and(was_offered) || !upload.is_sent() || !connection.is_flushed() {
-        return Err(ProxyError::UnsolicitedUpgrade);
-    }
-    strip_hop_by_hop(&mut headers);
-    headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, chosen);
-    let mut response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_kind(Kind::Proxied);
-    response.headers = headers;
-    // An empty buffer would hold its memory as long as the tunnel lasts.
-    let early = if connection.read.is_empty() { Bytes::new() } else { connection.read.freeze() };
-    let upstream = connection.io;
-    response.upgrade = Some(Box::new(move |client: BoxIo| Box::pin(tunnel(client, upstream, early))));
-    Ok(response)
 }

@@ -1,16 +1,18 @@
 use std::path::Path;
+use std::time::Duration;
 
 use doorstep_model::{Upstream, UpstreamAddr};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{BoxFuture, Connect, ConnectError, race, tls_client};
+use super::{BoxFuture, Connect, ConnectError, Dial, race, tls_client};
 use crate::{Io, limits};
 
 /// Connects by TCP or unix socket, with TLS where the upstream asks for it.
 ///
 /// A name is resolved at each connection, and all its addresses are tried. Certificates are verified against the
-/// roots that this computer trusts, which are read at the first use.
+/// roots that the upstream names, or that this computer trusts, which are read at the first use.
 #[derive(Debug, Default)]
 pub struct Connector {
     tls: tls_client::TlsClients,
@@ -21,18 +23,20 @@ impl Connector {
         Self::default()
     }
 
-    async fn open(&self, to: &Upstream) -> Result<Io, ConnectError> {
+    async fn open(&self, to: &Upstream, preamble: &[u8]) -> Result<Io, ConnectError> {
         match &to.addr {
             UpstreamAddr::Tcp { host, port } => {
-                let stream = race::connect(host, *port).await?;
+                let mut stream = race::connect(host, *port).await?;
                 prepare(&stream).map_err(|source| ConnectError::Io { address: address(to), source })?;
+                say(&mut stream, preamble, to).await?;
                 if to.tls {
                     return self.tls.handshake(stream, to, host).await.map(|tls| Io::Other(Box::new(tls)));
                 }
                 Ok(Io::Tcp(stream))
             }
             UpstreamAddr::Unix(path) => {
-                let stream = open_unix(path).await?;
+                let mut stream = open_unix(path).await?;
+                say(&mut stream, preamble, to).await?;
                 if to.tls {
                     let host = authority_host(&to.authority);
                     return self.tls.handshake(stream, to, host).await.map(|tls| Io::Other(Box::new(tls)));
@@ -41,15 +45,20 @@ impl Connector {
             }
         }
     }
+
+    async fn open_within(&self, to: &Upstream, preamble: &[u8], within: Duration) -> Result<Io, ConnectError> {
+        let late = || ConnectError::TimedOut { address: address(to), seconds: within.as_secs() };
+        timeout(within, self.open(to, preamble)).await.unwrap_or_else(|_| Err(late()))
+    }
 }
 
 impl Connect for Connector {
     fn connect<'a>(&'a self, to: &'a Upstream) -> BoxFuture<'a, Result<Io, ConnectError>> {
-        Box::pin(async move {
-            timeout(limits::CONNECT, self.open(to)).await.unwrap_or_else(|_| {
-                Err(ConnectError::TimedOut { address: address(to), seconds: limits::CONNECT.as_secs() })
-            })
-        })
+        Box::pin(self.open_within(to, &[], limits::CONNECT))
+    }
+
+    fn connect_as<'a>(&'a self, to: &'a Upstream, dial: Dial<'a>) -> BoxFuture<'a, Result<Io, ConnectError>> {
+        Box::pin(self.open_within(to, dial.preamble, dial.within))
     }
 }
 
@@ -71,6 +80,13 @@ async fn open_unix(path: &Path) -> Result<UnixStream, ConnectError> {
 fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     socket2::SockRef::from(stream).set_keepalive(true)
+}
+
+async fn say(stream: &mut (impl AsyncWrite + Unpin), preamble: &[u8], to: &Upstream) -> Result<(), ConnectError> {
+    if preamble.is_empty() {
+        return Ok(());
+    }
+    stream.write_all(preamble).await.map_err(|source| ConnectError::Io { address: address(to), source })
 }
 
 fn authority_host(authority: &str) -> &str {

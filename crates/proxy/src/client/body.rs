@@ -3,6 +3,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use doorstep_http::BodyError;
@@ -11,7 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Answer, Connection, Upload};
-use crate::pool::{self, PoolKey};
+use crate::idle::Home;
 use crate::{ProxyError, limits};
 
 /// A response body that reads from its connection when it is asked to, and gives the connection back when it is done.
@@ -20,8 +21,11 @@ pub struct UpstreamBody {
     connection: Option<Connection>,
     state: State,
     upload: Option<Upload>,
-    /// Where the connection goes afterwards, if it may be used again.
-    reuse: Option<PoolKey>,
+    /// Where the connection goes afterwards.
+    home: Option<Home>,
+    reuse: bool,
+    /// The longest pause.
+    most_idle: Duration,
     inspect: Option<Peek>,
     idle: Option<Pin<Box<Sleep>>>,
     progress: bool,
@@ -45,8 +49,8 @@ enum State {
 }
 
 impl UpstreamBody {
-    /// The body that follows `answer`'s head; `reuse` says where the connection goes if both sides allow it.
-    pub fn new(answer: Answer, reuse: Option<PoolKey>, inspect: Option<Inspect>) -> Self {
+    /// The body that follows `answer`'s head. The connection goes `home` if we may `reuse` it and so says the app.
+    pub fn new(answer: Answer, home: Option<Home>, reuse: bool, most_idle: Duration, inspect: Option<Inspect>) -> Self {
         let state = match answer.head.framing {
             BodyFraming::None | BodyFraming::Length(0) => State::Done,
             BodyFraming::Length(length) => State::Length(length),
@@ -54,7 +58,9 @@ impl UpstreamBody {
             BodyFraming::UntilClose => State::UntilClose,
         };
         let mut body = Self {
-            reuse: reuse.filter(|_| answer.head.keep_alive),
+            reuse: reuse && answer.head.keep_alive,
+            home,
+            most_idle,
             connection: Some(answer.connection),
             upload: Some(answer.upload),
             inspect: inspect.map(|inspect| Peek { seen: Vec::new(), inspect }),
@@ -97,11 +103,12 @@ impl UpstreamBody {
             (peek.inspect)(&peek.seen);
         }
         let sent = self.upload.take().is_none_or(|upload| upload.is_sent());
-        if let (Some(mut connection), Some(key)) = (self.connection.take(), self.reuse) {
+        // Taken in any case: the member has nothing to do with this any more.
+        if let (Some(mut connection), Some(home)) = (self.connection.take(), self.home.take()) {
             // Bytes after the response's end were not asked for: somebody's framing is wrong.
-            if sent && connection.is_flushed() && connection.read.is_empty() {
+            if self.reuse && sent && connection.is_flushed() && connection.read.is_empty() {
                 connection.rest();
-                pool::put(key, connection);
+                home.put(connection);
             }
         }
     }
@@ -128,7 +135,7 @@ impl UpstreamBody {
             Poll::Ready(Err(ProxyError::RequestBody(error))) => Err(error),
             Poll::Ready(Err(_)) => {
                 upload.abandon();
-                self.reuse = None;
+                self.reuse = false;
                 Ok(())
             }
         }
@@ -182,6 +189,7 @@ impl UpstreamBody {
         self.state = State::Done;
         self.connection = None;
         self.upload = None;
+        self.home = None;
         BodyError::Upstream(error)
     }
 
@@ -223,7 +231,7 @@ impl http_body::Body for UpstreamBody {
             let Some(connection) = &mut this.connection else { return Poll::Ready(None) };
             match connection.poll_fill(cx, this.want) {
                 Poll::Ready(Ok(0)) if matches!(this.state, State::UntilClose) => {
-                    this.reuse = None;
+                    this.reuse = false;
                     this.finish();
                     return Poll::Ready(None);
                 }
@@ -235,12 +243,12 @@ impl http_body::Body for UpstreamBody {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(this.fail(error)))),
                 Poll::Pending => {
-                    let idle = this.idle.get_or_insert_with(|| Box::pin(sleep(limits::BODY_IDLE)));
+                    let idle = this.idle.get_or_insert_with(|| Box::pin(sleep(this.most_idle)));
                     while idle.as_mut().poll(cx).is_ready() {
                         if !std::mem::take(&mut this.progress) {
                             return Poll::Ready(Some(Err(this.fail(io::ErrorKind::TimedOut.into()))));
                         }
-                        idle.as_mut().reset(Instant::now() + limits::BODY_IDLE);
+                        idle.as_mut().reset(Instant::now() + this.most_idle);
                     }
                     return Poll::Pending;
                 }

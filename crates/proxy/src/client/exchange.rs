@@ -1,6 +1,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use doorstep_http::Interim;
 use doorstep_proto::http1::{self, HeadScanner, ResponseHead};
@@ -31,13 +32,15 @@ pub struct Failure {
 }
 
 /// Sends the request whose head is in `connection.out`, and reads the final response's head. Interim responses are
-/// passed on as they come.
+/// passed on as they come. `patience` is how long the upstream may do nothing.
 pub async fn exchange(
     mut connection: Connection,
     mut upload: Upload,
     method: &Method,
     interim: &Interim,
+    patience: Duration,
 ) -> Result<Answer, Failure> {
+    let patience_ends = || (Instant::now() + patience).into_std();
     let mut reading = Reading { scanner: HeadScanner::default(), interims: 0, answered: false, write_error: None };
     let outcome = {
         let mut give_up_at = None;
@@ -53,16 +56,18 @@ pub async fn exchange(
                     upload.release();
                     continue;
                 }
-                let at = *give_up_at.get_or_insert_with(patience);
+                let at = *give_up_at.get_or_insert_with(patience_ends);
                 if connection.timer.poll(cx, at).is_pending() {
                     return Poll::Pending;
                 }
                 if !progress && !upload.awaits_client() {
-                    let error = if upload.is_sent() { ProxyError::NoAnswer } else { ProxyError::Stalled };
+                    let seconds = patience.as_secs();
+                    let sent = upload.is_sent() && connection.is_flushed();
+                    let error = if sent { ProxyError::NoAnswer { seconds } } else { ProxyError::Stalled { seconds } };
                     return Poll::Ready(Err(error));
                 }
                 progress = false;
-                give_up_at = Some(patience());
+                give_up_at = Some(patience_ends());
             }
         })
         .await
@@ -75,10 +80,6 @@ pub async fn exchange(
             Err(Failure { error, upload, unsent, stale: closed && !reading.answered, reused })
         }
     }
-}
-
-fn patience() -> std::time::Instant {
-    (Instant::now() + limits::RESPONSE_HEAD).into_std()
 }
 
 struct Reading {

@@ -46,6 +46,12 @@ enum State {
 }
 
 impl Upload {
+    /// No body.
+    pub fn none() -> Self {
+        let (body, framing, state) = (Body::Empty, UploadFraming::None, State::Sent);
+        Self { body, framing, state, again: None, begun: false, awaits_client: false }
+    }
+
     /// Prepares `body` for sending. A short body of unknown length that is there already gets a length.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-use doorstep_http::{Body, Interim};
+use doorstep_http::Interim;
 use doorstep_model::{Finding, Upstream};
 use doorstep_net::Connect;
 use http::{HeaderMap, Method, StatusCode};
@@ -87,10 +87,10 @@ async fn ask(connect: &dyn Connect, upstream: &Upstream, path: &str) -> Option<R
             env!("CARGO_PKG_VERSION"),
         );
         connection.out.extend_from_slice(head.as_bytes());
-        let upload = Upload::prepare(Body::Empty, false).await.ok()?;
-        let answer = exchange(connection, upload, &Method::GET, &Interim::default()).await.ok()?;
+        let upload = Upload::none();
+        let answer = exchange(connection, upload, &Method::GET, &Interim::default(), limits::PROBE).await.ok()?;
         let (status, headers) = (answer.head.status, answer.head.headers.clone());
-        let body = beginning(UpstreamBody::new(answer, None, None)).await;
+        let body = beginning(UpstreamBody::new(answer, None, false, limits::PROBE, None)).await;
         Some(Reply { status, headers, body })
     })
     .await
