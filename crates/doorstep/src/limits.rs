@@ -69,3 +69,48 @@ pub const SPOOL_RESERVE: u64 = 256 * 1024 * 1024;
 
 /// Longest wait for a local app to accept a connection, to say whether it runs.
 pub const APP_LOOK: Duration = Duration::from_millis(500);
+
+/// The longest message between supervisor and worker: a configuration of some thousand sites, with certificates.
+pub const MAX_LINK_MESSAGE: usize = 64 << 20;
+
+/// Messages that may wait for a worker. One that takes none of them hangs, and is replaced.
+pub const WAITING_FOR_WORKER: usize = 4096;
+
+/// How long a new worker may take until it accepts connections.
+pub const WORKER_START: Duration = Duration::from_secs(60);
+
+/// How often the worker is asked how it does.
+pub const WORKER_ASKED: Duration = Duration::from_secs(5);
+
+/// A worker that answers nothing for so long hangs, and is replaced.
+pub const WORKER_SILENCE: Duration = Duration::from_secs(60);
+
+/// The first and the longest pause before a worker that crashed is started again.
+pub const WORKER_RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// A worker that ran for so long did not crash at its start.
+pub const WORKER_RAN_WELL: Duration = Duration::from_secs(30);
+
+/// How often files that the configuration names (certificates of one's own, for instance) are looked at for changes.
+pub const FILES_LOOKED_AT: Duration = Duration::from_secs(5);
+
+/// How long a reload waits for new apps to be ready before it goes on without them.
+pub const NEW_APPS: Duration = Duration::from_secs(60);
+
+/// How long a start waits for a port that a worker of a daemon that was killed still holds.
+pub const PORT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a worker goes on with what is in flight when its supervisor is gone.
+pub const ORPHANED_WORKER: Duration = Duration::from_secs(10);
+
+/// Findings that `doorstep status` remembers.
+pub const REMEMBERED_FINDINGS: usize = 64;
+
+/// How long the supervisor waits for an answer of the worker to a question from the control socket.
+pub const WORKER_ANSWER: Duration = Duration::from_secs(5);
+
+/// Lines of the daemon's own output that may wait for a slow reader. Further ones are dropped.
+pub const WAITING_LINES: usize = 1024;
+
+/// How long what was said last may take on its way out.
+pub const LAST_WORDS: Duration = Duration::from_millis(200);

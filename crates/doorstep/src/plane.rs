@@ -1,0 +1,74 @@
+//! The data plane: threads that accept on their sockets and serve what comes in.
+
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+
+use doorstep_http::Engine;
+use doorstep_net::{DrainControl, Quota, TlsSelect, WorkerMain, Workers, accept_loop};
+use tokio::net::TcpListener;
+
+/// A bound socket, what is spoken on it, and who answers.
+pub struct Socket {
+    pub listener: StdListener,
+    pub tls: Option<Arc<dyn TlsSelect>>,
+    pub engine: Engine,
+}
+
+/// Running threads.
+pub struct Plane {
+    workers: Workers,
+    drain: DrainControl,
+    close: DrainControl,
+    quota: Arc<Quota>,
+}
+
+impl Plane {
+    /// Starts one thread for each element of `sockets`, which accepts on these.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(sockets: Vec<Vec<Socket>>, quota: Arc<Quota>) -> std::io::Result<Self> {
+        let (drain, watch) = DrainControl::new();
+        let (close, closing) = DrainControl::new();
+        let mut mains: Vec<WorkerMain> = Vec::new();
+        for sockets in sockets {
+            let (quota, watch, closing) = (quota.clone(), watch.clone(), closing.clone());
+            mains.push(Box::new(move || {
+                Box::pin(async move {
+                    for socket in sockets {
+                        // A socket that the runtime cannot watch leaves the others at work.
+                        let Ok(listener) = TcpListener::from_std(socket.listener) else { continue };
+                        let handler = Arc::new(socket.engine);
+                        tokio::spawn(accept_loop(listener, socket.tls, quota.clone(), handler, watch.clone()));
+                    }
+                    drop((quota, watch));
+                    closing.started().await;
+                })
+            }));
+        }
+        drop(watch);
+        Ok(Self { workers: Workers::start(mains)?, drain, close, quota })
+    }
+
+    /// Connections open now.
+    pub fn open_connections(&self) -> usize {
+        self.quota.open()
+    }
+
+    /// Stops accepting and lets connections finish what is in flight.
+    pub fn drain(&self) {
+        self.drain.start();
+    }
+
+    /// Ends when the last connection of a drain is gone.
+    pub async fn drained(&self) {
+        self.drain.finished().await;
+    }
+
+    /// Ends at once; what is in flight is cut.
+    pub fn close(self) {
+        self.drain.start();
+        self.close.start();
+        self.workers.join();
+    }
+}

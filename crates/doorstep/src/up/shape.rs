@@ -1,0 +1,80 @@
+//! What a worker process is built around and cannot change while it lives: its sockets, and the folders it was let into.
+
+use std::path::PathBuf;
+
+use doorstep_model::{Action, Listener, LogTarget, Spec, TlsPolicy, UploadPolicy};
+
+use super::dirs::Dirs;
+use super::supervisor::threads;
+
+/// Two configurations of the same shape can follow each other in one worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub listeners: Vec<Listener>,
+    pub threads: usize,
+    pub user: String,
+    pub sandbox: bool,
+    /// Folders and files that the worker reads.
+    pub read: Vec<PathBuf>,
+    /// Folders that it writes to.
+    pub write: Vec<PathBuf>,
+}
+
+impl Shape {
+    pub fn of(spec: &Spec, dirs: &Dirs) -> Self {
+        let mut read = vec![dirs.state.join("python")];
+        let mut write = vec![dirs.tls(), dirs.logs.clone()];
+        for route in spec.sites.iter().flat_map(|site| &site.routes) {
+            match &route.action {
+                Action::Folder { root, options } => {
+                    read.push(real_parent(root));
+                    if options.upload != UploadPolicy::Off {
+                        write.push(root.clone());
+                    }
+                }
+                Action::File { path, .. } => read.push(path.clone()),
+                _ => {}
+            }
+        }
+        for log in &spec.daemon.access_logs {
+            if let LogTarget::File { path, .. } = &log.target
+                && let Some(folder) = path.parent().filter(|_| path.is_absolute())
+            {
+                write.push(folder.to_owned());
+            }
+        }
+        for paths in [&mut read, &mut write] {
+            paths.sort();
+            paths.dedup();
+        }
+        Self {
+            listeners: listeners(spec),
+            threads: threads(spec),
+            user: spec.daemon.user.clone(),
+            sandbox: spec.daemon.sandbox,
+            read,
+            write,
+        }
+    }
+}
+
+/// Every socket that the worker needs, that of the metrics included.
+pub fn listeners(spec: &Spec) -> Vec<Listener> {
+    let metrics = spec.daemon.metrics.map(|address| Listener {
+        address,
+        tls: TlsPolicy::Plain,
+        max_connections: None,
+        proxy_from: Vec::new(),
+    });
+    spec.listeners.iter().cloned().chain(metrics).collect()
+}
+
+/// The folder itself; of a link such as `current -> releases/42`, the folder that it stands in: the next release lies
+/// there, too.
+fn real_parent(root: &std::path::Path) -> PathBuf {
+    let is_link = std::fs::symlink_metadata(root).is_ok_and(|meta| meta.is_symlink());
+    match root.parent() {
+        Some(parent) if is_link => parent.to_owned(),
+        _ => root.to_owned(),
+    }
+}

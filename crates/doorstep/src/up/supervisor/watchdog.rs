@@ -1,0 +1,77 @@
+//! Keeping a worker alive: one that crashes or hangs is replaced, while the sockets stay open.
+
+use std::time::Instant;
+
+use super::{Phase, Supervisor};
+use crate::limits::WORKER_SILENCE;
+use crate::up::link::{Found, Question};
+
+impl Supervisor {
+    /// Asks the worker how it does; one that has been silent for too long is ended, and so replaced.
+    pub(super) fn watch_worker(&mut self) {
+        super::notify::alive();
+        let Some(worker) = self.serving() else { return };
+        if worker.heard.elapsed() > WORKER_SILENCE {
+            let id = worker.id;
+            worker.kill();
+            self.found(&hangs());
+            // Said once: the end of the process is what counts from here on.
+            if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
+                worker.heard = Instant::now();
+            }
+            return;
+        }
+        self.ask_worker(Question::Status);
+    }
+
+    /// Starts the worker that takes the place of one that crashed.
+    pub(super) fn replace_crashed(&mut self) {
+        if self.workers.iter().any(|worker| worker.phase != Phase::Draining) {
+            return;
+        }
+        let binary = self.options.binary.clone();
+        if let Err(failure) = self.spawn_worker(&binary) {
+            self.found(&cannot_start(&failure.to_string()));
+            self.restart_at = Some(Instant::now() + self.restart.next(random()));
+        }
+    }
+}
+
+/// For jitter only.
+pub fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(Instant::now())
+}
+
+pub fn crashed(how: &str) -> Found {
+    Found {
+        severity: "error".to_owned(),
+        blame: "doorstep".to_owned(),
+        id: "worker-crashed".to_owned(),
+        what: format!("The worker {how}. Another takes its place."),
+        why: "Requests that were in flight on it are lost; new connections wait for the next worker.".to_owned(),
+        fix: "If it happens again, report it with the last lines of the log.".to_owned(),
+    }
+}
+
+fn hangs() -> Found {
+    Found {
+        severity: "error".to_owned(),
+        blame: "doorstep".to_owned(),
+        id: "worker-hangs".to_owned(),
+        what: format!("The worker said nothing for {} s and is replaced.", WORKER_SILENCE.as_secs()),
+        why: "It may wait for a disk or a network file system that does not answer.".to_owned(),
+        fix: String::new(),
+    }
+}
+
+fn cannot_start(problem: &str) -> Found {
+    Found {
+        severity: "error".to_owned(),
+        blame: "environment".to_owned(),
+        id: "worker-not-started".to_owned(),
+        what: format!("A new worker cannot be started: {problem}"),
+        why: "Nobody is answered until it can.".to_owned(),
+        fix: String::new(),
+    }
+}

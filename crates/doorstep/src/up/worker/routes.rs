@@ -1,0 +1,230 @@
+//! Composition: the sites of a [`Spec`] become a route table. Where services, filters, guards, pools and apps meet.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use arc_swap::ArcSwapOption;
+use doorstep_certs::Http01Answers;
+use doorstep_files::{FileService, FolderService};
+use doorstep_guard::{Stop, Uplink};
+use doorstep_http::route::{Routes, SiteRoutes, Strangers, TableOptions};
+use doorstep_http::{BoxFuture, Request, Response, RouteTable, Service, services};
+use doorstep_model::{
+    Action, AppName, FileOptions, Filters, Guards, Matcher, Members, Pool, Proxy, Route, Site, Spec, TlsPolicy,
+};
+use doorstep_net::Connector;
+use doorstep_proxy::{Membership, PoolService, ReverseProxy};
+use doorstep_telemetry::Telemetry;
+
+use super::Says;
+use super::members::AppMembers;
+use crate::up::link::{Found, FromWorker};
+
+/// Makes route tables, and keeps what may outlive one: pools with their health and connections, folders with their caches.
+pub struct Builder {
+    telemetry: Arc<Telemetry>,
+    answers: Http01Answers,
+    connector: Arc<Connector>,
+    uplink: Option<Uplink>,
+    pools: Kept<PoolService>,
+    folders: Kept<FolderService>,
+    statics: HashMap<AppName, StaticFiles>,
+}
+
+/// Where an app's collected static files are served, shared with the services of each table.
+type StaticFiles = Arc<ArcSwapOption<(String, Arc<dyn Service>)>>;
+
+/// Services by what they were made from: those of the table in force, and those of the next one.
+struct Kept<S> {
+    now: HashMap<String, Arc<S>>,
+    next: HashMap<String, Arc<S>>,
+}
+
+impl Builder {
+    pub fn new(telemetry: Arc<Telemetry>, answers: Http01Answers, spec: &Spec) -> Self {
+        Self {
+            telemetry,
+            answers,
+            connector: Arc::new(Connector::new()),
+            uplink: spec.daemon.uplink.map(Uplink::new),
+            pools: Kept::default(),
+            folders: Kept::default(),
+            statics: HashMap::new(),
+        }
+    }
+
+    /// Compiles the sites. [`Self::settle`] follows when the table is in force.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be opened, a pattern that cannot be compiled.
+    pub fn table(&mut self, spec: &Spec, members: &mut AppMembers) -> anyhow::Result<RouteTable> {
+        self.pools.next.clear();
+        self.folders.next.clear();
+        let answers = self.answers.clone();
+        let secure = spec.listeners.iter().filter(|listener| listener.tls == TlsPolicy::Sites);
+        let mut table = RouteTable::new(TableOptions {
+            beacon: None,
+            challenges: Some(Arc::new(move |token| answers.lookup(token))),
+            https_port: secure.map(|listener| listener.address.port()).find(|port| *port != 0),
+            trusted_proxies: spec.daemon.trusted_proxies.clone(),
+            request_ids: true,
+            strangers: Strangers::Quiet,
+        });
+        for site in &spec.sites {
+            let routes = self.site(site, members).with_context(|| format!("site {}", site.name))?;
+            table.add_site(routes)?;
+        }
+        Ok(table)
+    }
+
+    /// The table made last is in force: what only the one before needed can go.
+    pub fn settle(&mut self) {
+        self.pools.settle();
+        self.folders.settle();
+    }
+
+    /// Every pool of the table in force.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<PoolService>> {
+        self.pools.now.values().chain(self.pools.next.values())
+    }
+
+    /// Where an app's static files are from now on.
+    pub fn set_static_files(&mut self, app: &AppName, files: Option<(String, PathBuf)>, says: &Says) {
+        let place = self.statics.entry(app.clone()).or_default();
+        let Some((path, folder)) = files else { return place.store(None) };
+        let options = FileOptions { no_listing: true, ..FileOptions::default() };
+        match FolderService::open(&folder, &options) {
+            Ok(service) => {
+                let path = path.trim_end_matches('/').to_owned();
+                let filters = Filters { strip_prefix: Some(path.clone()), ..Filters::default() };
+                let service = doorstep_filter::wrap(&filters, Arc::new(service));
+                place.store(Some(Arc::new((path, service))));
+            }
+            Err(error) => {
+                let _ = says.send(FromWorker::Found(Found {
+                    severity: "error".to_owned(),
+                    blame: "environment".to_owned(),
+                    id: "no-static-files".to_owned(),
+                    what: format!("The static files of the app {app} cannot be served: {error}"),
+                    why: "The app is asked for them instead.".to_owned(),
+                    fix: String::new(),
+                }));
+            }
+        }
+    }
+
+    fn site(&mut self, site: &Site, members: &mut AppMembers) -> anyhow::Result<SiteRoutes> {
+        let mut routes = Vec::new();
+        for route in &site.routes {
+            routes.push((route.matcher.clone(), self.route(route, members)?));
+        }
+        // What holds for the site stands once in front of all its routes: a limit counts them together.
+        let service = self.around(&site.filters, &site.guards, Arc::new(Routes::new(routes)?))?;
+        let service = match &self.uplink {
+            Some(uplink) => uplink.wrap(service),
+            None => service,
+        };
+        let mut routes = SiteRoutes::of(site, []);
+        routes.routes = vec![(Matcher::any(), service)];
+        Ok(routes)
+    }
+
+    fn route(&mut self, route: &Route, members: &mut AppMembers) -> anyhow::Result<Arc<dyn Service>> {
+        let service: Arc<dyn Service> = match &route.action {
+            Action::Folder { root, options } => self.folders.get(&format!("{root:?} {options:?}"), || {
+                FolderService::open(root, options).map_err(anyhow::Error::from)
+            })?,
+            Action::File { path, options } => Arc::new(FileService::open(path, options)?),
+            Action::Spool { spool, name } => Arc::new(FileService::named(spool, name)?),
+            Action::Proxy(proxy) => self.proxy(proxy.clone()),
+            Action::Pool(pool) => self.pool(pool, members)?,
+            Action::App { app, pool } => {
+                let files = self.statics.entry(app.clone()).or_default().clone();
+                Arc::new(AppService { files, pool: self.pool(pool, members)? })
+            }
+            Action::Redirect(redirect) => Arc::new(services::Redirect::new(redirect)?),
+            Action::Respond(respond) => Arc::new(services::Respond::new(respond)?),
+            Action::Maintenance(maintenance) => Arc::new(services::Maintenance::new(maintenance)),
+        };
+        self.around(&route.filters, &route.guards, service)
+    }
+
+    fn around(
+        &self,
+        filters: &Filters,
+        guards: &Guards,
+        service: Arc<dyn Service>,
+    ) -> anyhow::Result<Arc<dyn Service>> {
+        let auth = guards.forward_auth.as_ref().map(|auth| {
+            self.proxy(Proxy { upstream: auth.upstream.clone(), keep_host: false })
+        });
+        let filtered = doorstep_filter::wrap(filters, service);
+        Ok(doorstep_guard::wrap(guards, filtered, Stop::new(|_| {}), auth))
+    }
+
+    fn proxy(&self, proxy: Proxy) -> Arc<dyn Service> {
+        Arc::new(ReverseProxy::new(proxy, self.connector.clone(), self.telemetry.clone()))
+    }
+
+    fn pool(&mut self, pool: &Pool, members: &mut AppMembers) -> anyhow::Result<Arc<PoolService>> {
+        let membership = match &pool.members {
+            Members::App(app) => Some(members.of(app)),
+            Members::Fixed(_) => None,
+        };
+        let (connector, telemetry) = (self.connector.clone(), self.telemetry.clone());
+        self.pools.get(&format!("{pool:?}"), || {
+            let membership = membership.unwrap_or_else(|| match &pool.members {
+                Members::Fixed(fixed) => Membership::fixed(fixed),
+                Members::App(_) => Membership::new(),
+            });
+            let service = Arc::new(PoolService::new(pool, membership, connector, telemetry));
+            // Ends by itself when the service is gone.
+            tokio::spawn(doorstep_proxy::check_health(Arc::downgrade(&service)));
+            Ok(service)
+        })
+    }
+}
+
+impl<S> Default for Kept<S> {
+    fn default() -> Self {
+        Self { now: HashMap::new(), next: HashMap::new() }
+    }
+}
+
+impl<S> Kept<S> {
+    fn get(&mut self, key: &str, make: impl FnOnce() -> anyhow::Result<Arc<S>>) -> anyhow::Result<Arc<S>> {
+        let known = self.next.get(key).or_else(|| self.now.get(key)).cloned();
+        let service = match known {
+            Some(service) => service,
+            None => make()?,
+        };
+        self.next.insert(key.to_owned(), service.clone());
+        Ok(service)
+    }
+
+    fn settle(&mut self) {
+        self.now = std::mem::take(&mut self.next);
+    }
+}
+
+/// An app, its framework's static files in front of it.
+struct AppService {
+    files: StaticFiles,
+    pool: Arc<PoolService>,
+}
+
+impl Service for AppService {
+    fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        let files = self.files.load();
+        if let Some(files) = files.as_deref()
+            && let Some(rest) = request.path.strip_prefix(&files.0)
+            && rest.starts_with('/')
+        {
+            let service = files.1.clone();
+            return Box::pin(async move { service.call(request).await });
+        }
+        self.pool.call(request)
+    }
+}

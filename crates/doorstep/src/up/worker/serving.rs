@@ -1,0 +1,147 @@
+//! Everything that serves, put together by a [`Spec`]: engine, threads, certificates, pools, telemetry.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use doorstep_certs::{CertTable, Http01Answers, Manager};
+use doorstep_http::limits::Limits;
+use doorstep_http::{Engine, RouteTable};
+use doorstep_model::{AppName, Finding, Listener, Spec, TlsPolicy};
+use doorstep_net::{Quota, TlsSelect, raise_descriptor_limit};
+use doorstep_telemetry::Telemetry;
+use tokio::sync::mpsc;
+
+use super::members::AppMembers;
+use super::routes::Builder;
+use super::{Says, certificates};
+use crate::plane::{self, Plane};
+use crate::up::dirs::Dirs;
+use crate::up::link::{Found, FromWorker, Reader, Socket, Start, ToWorker};
+use crate::up::{shape, supervisor};
+
+/// A running worker.
+pub struct Serving {
+    pub(super) spec: Spec,
+    pub(super) engine: Engine,
+    pub(super) plane: Plane,
+    pub(super) builder: Builder,
+    pub(super) members: AppMembers,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) manager: Manager,
+    pub(super) generation: u64,
+    pub(super) says: Says,
+}
+
+impl Serving {
+    /// Accepts connections when it returns.
+    ///
+    /// # Errors
+    /// A folder that cannot be opened, a socket that cannot be used, threads that cannot be made.
+    pub async fn start(start: Start, spec: Spec, dirs: Dirs, says: &Says) -> anyhow::Result<Self> {
+        let telemetry = Telemetry::start(&spec.daemon.access_logs, &dirs.logs).context("the access log")?;
+        let reporting = says.clone();
+        let report = move |finding: Finding| {
+            let _ = reporting.send(FromWorker::Found(Found::from(&finding)));
+        };
+        telemetry.report(report.clone());
+        let (table, answers) = (CertTable::new()?, Http01Answers::default());
+        let manager = Manager::new(certificates::options(&spec, &dirs, report), table.clone(), answers.clone());
+        tokio::spawn(manager.clone().run());
+        let mut members = AppMembers::default();
+        let mut builder = Builder::new(telemetry.clone(), answers, &spec);
+        let engine = Engine::new(builder.table(&spec, &mut members)?, telemetry.clone(), Limits::default());
+        let plane = plane_of(&start, &spec, &engine, &table, &telemetry)?;
+        let (generation, says) = (start.generation, says.clone());
+        Ok(Self { spec, engine, plane, builder, members, telemetry, manager, generation, says })
+    }
+
+    /// Serves by another configuration of the same shape from now on.
+    ///
+    /// # Errors
+    /// Why it cannot; then nothing changed.
+    pub fn configure(&mut self, generation: u64, spec: Spec) -> anyhow::Result<()> {
+        let table = self.builder.table(&spec, &mut self.members)?;
+        self.engine.set_routes(table);
+        self.builder.settle();
+        let apps: Vec<AppName> = spec.apps.iter().map(|app| app.name.clone()).collect();
+        self.members.retain(&apps);
+        self.manager.update(spec.issuance.clone(), certificates::requests(&spec));
+        self.telemetry.set_logs(&spec.daemon.access_logs)?;
+        (self.spec, self.generation) = (spec, generation);
+        Ok(())
+    }
+
+    /// Does what the supervisor says, where that takes no time.
+    pub fn obey(&mut self, message: ToWorker) {
+        match message {
+            ToWorker::Members { app, members } => self.members.set(AppName(app), members, &self.says),
+            ToWorker::StaticFiles { app, files } => self.builder.set_static_files(&AppName(app), files, &self.says),
+            ToWorker::Ask { id, question } => self.answer(id, question),
+            ToWorker::ReopenLogs => self.telemetry.reopen(),
+            ToWorker::Start(_) | ToWorker::Configure { .. } | ToWorker::Drain { .. } => {}
+        }
+    }
+
+    /// Accepts no more, and finishes what is in flight, within `most`.
+    pub async fn drain(mut self, most: Duration, mut reader: Reader) {
+        self.plane.drain();
+        self.manager.stop();
+        let deadline = tokio::time::Instant::now() + most;
+        let mut hears = true;
+        let drained = self.plane.drained_handle();
+        tokio::pin!(drained);
+        loop {
+            tokio::select! {
+                () = &mut drained => break,
+                () = tokio::time::sleep_until(deadline) => break,
+                message = reader.next::<ToWorker>(), if hears => match message {
+                    // A hurried end.
+                    Ok(Some(ToWorker::Drain { seconds: 0 })) => break,
+                    Ok(Some(message)) => self.obey(message),
+                    _ => hears = false,
+                },
+            }
+        }
+        self.plane.close();
+        self.telemetry.flush();
+    }
+}
+
+/// Threads on the sockets that the supervisor handed over.
+fn plane_of(
+    start: &Start,
+    spec: &Spec,
+    engine: &Engine,
+    table: &CertTable,
+    telemetry: &Arc<Telemetry>,
+) -> anyhow::Result<Plane> {
+    let threads = supervisor::threads(spec).max(1);
+    let most = spec.listeners.iter().filter_map(|listener| listener.max_connections).min();
+    let quota = Quota::new(raise_descriptor_limit().min(most.unwrap_or(usize::MAX)));
+    let listeners: HashMap<SocketAddr, Listener> =
+        shape::listeners(spec).into_iter().map(|listener| (listener.address, listener)).collect();
+    let metrics = spec.daemon.metrics.map(|address| (address, telemetry.metrics_engine()));
+    let mut sockets: Vec<Vec<plane::Socket>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut turns: HashMap<SocketAddr, usize> = HashMap::new();
+    for Socket { address, fd } in &start.sockets {
+        // SAFETY: the supervisor let us inherit this descriptor, and each is taken once.
+        let socket = TcpListener::from(unsafe { OwnedFd::from_raw_fd(*fd) });
+        let Some(listener) = listeners.get(address) else { continue };
+        socket.set_nonblocking(true).context("a listening socket")?;
+        let tls = (listener.tls == TlsPolicy::Sites).then(|| Arc::new(table.clone()) as Arc<dyn TlsSelect>);
+        let engine = match &metrics {
+            Some((of, metrics)) if of == address => metrics.clone(),
+            _ => engine.clone(),
+        };
+        // There may be more sockets than threads, after the number of threads was made smaller: each has to be served.
+        let turn = turns.entry(*address).or_default();
+        let proxy_from = listener.proxy_from.clone().into();
+        sockets[*turn % threads].push(plane::Socket { listener: socket, tls, engine, proxy_from });
+        *turn += 1;
+    }
+    Ok(Plane::start(sockets, quota)?)
+}
