@@ -3,6 +3,7 @@
 mod glob;
 mod hosts;
 mod matcher;
+mod nested;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 use self::hosts::{Hosts, Named};
 use self::matcher::Compiled;
 pub use self::matcher::anchored;
+pub use self::nested::Routes;
 use crate::{Captures, Kind, Request, Response, Service, pages};
 
 /// Finds the service for a request. Immutable once in use; replaced as a whole.
