@@ -32,6 +32,8 @@ use tree::Tree;
 pub struct Options {
     /// The site's real name. Without one it is called after the folder, under `.localhost`.
     pub name: Option<Hostname>,
+    /// Who apps run as. `None`: whoever runs doorstep.
+    pub user: Option<String>,
 }
 
 /// What is in a folder.
@@ -134,6 +136,11 @@ impl Found {
     /// What is still to be done before visitors come, each a sentence or two.
     pub fn remarks(&self) -> Vec<String> {
         story::remarks(self)
+    }
+
+    /// Whether there is a program to be run.
+    pub fn has_apps(&self) -> bool {
+        self.parts.iter().any(|part| !matches!(part.serve, Serve::Files(_)))
     }
 
     /// Host names of the sites.

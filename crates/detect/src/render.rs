@@ -25,7 +25,7 @@ pub fn config(found: &Found) -> String {
     }
     for (part, name) in found.parts.iter().zip(&found.layout.names) {
         match &part.serve {
-            Serve::App(program) => app(&mut out, part, program, name),
+            Serve::App(program) => app(&mut out, part, program, name, found.options.user.as_deref()),
             Serve::Worker(program) => worker(&mut out, part, program, name),
             Serve::Files(_) => {}
         }
@@ -60,11 +60,10 @@ fn site(out: &mut Text, found: &Found, site: &Site, first: bool) {
                 quoted(&format!("www.{name}"))
             ));
         }
-        out.line("# compression = true           # smaller pages, for some work of the processor");
-        out.line(
-            "# basic_auth = { ada = \"$argon2id$…\" }   # only for those who know a password: `doorstep hash-password`",
-        );
-        out.line("# allow = [\"192.168.1.0/24\"]   # only for these networks");
+        out.line("# compression = true       # smaller answers, for some work of the processor");
+        out.line("# allow = \"private\"        # only visitors from networks such as the one at home");
+        out.line("# htpasswd = \"users.txt\"   # only visitors with a password in this file");
+        out.line("# hsts = true              # browsers come by HTTPS only, for a year; hard to take back");
     }
     for route in &site.routes {
         self::route(out, found, &table, route);
@@ -74,7 +73,7 @@ fn site(out: &mut Text, found: &Found, site: &Site, first: bool) {
 fn route(out: &mut Text, found: &Found, table: &str, route: &Route) {
     out.line("");
     out.line(&format!("[[{table}.route]]"));
-    out.line(&format!("path = {}", quoted(&format!("{}/*", route.path))));
+    out.line(&format!("path = {}", quoted(&format!("{}/", route.path))));
     if route.strip {
         out.line(&format!(
             "strip_prefix = {}   # without this, the app sees {}/… as it is",
@@ -105,21 +104,19 @@ fn files(out: &mut Text, part: &Part, files: &Files) {
     }
 }
 
-fn app(out: &mut Text, part: &Part, program: &Program, name: &str) {
+fn app(out: &mut Text, part: &Part, program: &Program, name: &str, user: Option<&str>) {
     out.line("");
     out.line(&format!("# {}.", capital(&part.what)));
     out.line(&format!("[app.{}]", key(name)));
     out.line(&format!("dir = {}", quoted(&path(&part.folder))));
     match &program.start {
-        Start::Python(entry) => {
-            out.line(&format!("python = {}", quoted(entry)));
-            if let Some(at) = &program.collectstatic {
-                out.line(&format!(
-                    "collectstatic = {}   # static files are gathered, and served here without asking the app",
-                    quoted(at)
-                ));
+        Start::Python(entry) => match &program.collectstatic {
+            None => out.line(&format!("python = {}", quoted(entry))),
+            Some(at) => {
+                out.line("# Static files are gathered by `collectstatic`, and served without asking the app:");
+                out.line(&format!("python = {{ entry = {}, static = {} }}", quoted(entry), quoted(at)));
             }
-        }
+        },
         Start::Run(command) => out.line(&format!("run = {}", quoted(command))),
     }
     if !program.pre_start.is_empty() {
@@ -128,27 +125,28 @@ fn app(out: &mut Text, part: &Part, program: &Program, name: &str) {
     }
     environment(out, program);
     match &program.keep_one {
-        Some(why) => out.line(&format!("# instances = 2   # one is the default here: {why}")),
-        None => {
-            out.line("# instances = 3   # processes that share the work; a restart then replaces one after the other")
-        }
+        Some(why) => out.line(&format!("# instances = 2         # more than one needs thought: {why}")),
+        None => out.line("# instances = 3         # processes that share the work"),
     }
-    out.line("# user = \"www-data\"   # whom it runs as, when doorstep itself is started by root");
-    out.line("# env_file = \".env\"   # passwords and other settings that do not belong into this file");
-    out.line("# watch = true   # restart when its files change, while you work on it");
-    out.line("# ready = \"/healthz\"   # a path that answers once it is ready to work");
+    match user {
+        Some(user) => out.line(&format!("user = {}", quoted(user))),
+        None => out.line("# user = \"www-data\"     # who it runs as, when doorstep itself is started by root"),
+    }
+    out.line("# env_file = \".env\"     # passwords and other settings that do not belong into this file");
+    out.line("# ready = \"/healthz\"    # a path that answers once it is ready to work");
+    out.line("# watch = true          # restart when its files change, while you work on it");
+    out.line("# limits = { memory = \"512MB\" }");
 }
 
 /// A program that no site leads to.
 fn worker(out: &mut Text, part: &Part, program: &Program, name: &str) {
     out.line("");
     out.line(&format!("# {}.", capital(&part.what)));
-    out.line(&format!("[app.{}]", key(name)));
-    out.line(&format!("dir = {}", quoted(&path(&part.folder))));
+    out.line(&format!("# [app.{}]", key(name)));
+    out.line(&format!("# dir = {}", quoted(&path(&part.folder))));
     if let Start::Run(command) = &program.start {
-        out.line(&format!("run = {}", quoted(command)));
+        out.line(&format!("# run = {}", quoted(command)));
     }
-    environment(out, program);
 }
 
 fn environment(out: &mut Text, program: &Program) {
@@ -168,9 +166,9 @@ impl Text {
     }
 }
 
-/// A string of TOML. `${` would be taken for a variable of doorstep's own environment.
+/// A string of TOML.
 fn quoted(text: &str) -> String {
-    toml::Value::String(text.replace("${", "$${")).to_string()
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// A bare key where TOML allows it.

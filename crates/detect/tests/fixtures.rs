@@ -43,7 +43,8 @@ fn each_project_gets_its_file() {
 #[test]
 fn files_are_toml() {
     for project in fixtures() {
-        let text = look(&project, Options { name: Some("shop.example.com".parse().unwrap()) }).unwrap().config();
+        let text =
+            look(&project, Options { name: Some("shop.example.com".parse().unwrap()), user: None }).unwrap().config();
         assert!(text.parse::<toml::Table>().is_ok(), "{text}");
         assert!(text.contains("shop.example.com") && !text.contains(".localhost\"]"), "{text}");
     }

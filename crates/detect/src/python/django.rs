@@ -37,7 +37,7 @@ pub fn look(tree: &Tree, folder: &Path) -> Option<Part> {
             .assuming("`python manage.py migrate` may run before each new version starts.");
     if static_url.is_some() && !has_root {
         part = part.todo(
-            "Its static files are not served yet: write STATIC_ROOT = BASE_DIR / \"staticfiles\" into the settings, and add `collectstatic = \"/static\"` to the app.",
+            "Its static files are not served yet: write STATIC_ROOT = BASE_DIR / \"staticfiles\" into the settings, and run `doorstep init --force` again.",
         );
     }
     part = hints(part, &text);
