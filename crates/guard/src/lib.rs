@@ -4,16 +4,20 @@
 //! rate, one download. Each is a [`Service`] that either answers itself or passes the request on, so what is not
 //! asked for costs nothing.
 
+mod basic;
 mod client;
+mod digest;
 mod expiry;
 mod forward_auth;
 pub mod limits;
+mod logins;
 mod networks;
 mod once;
 mod page;
 mod password;
 mod rate;
 mod stop;
+mod throttle;
 
 use std::sync::Arc;
 
@@ -47,6 +51,9 @@ pub fn wrap(
     }
     if let Some(spec) = &guards.forward_auth {
         service = Arc::new(forward_auth::ForwardAuthGuard::new(spec, auth, service));
+    }
+    if let Some(logins) = &guards.logins {
+        service = Arc::new(logins::LoginGuard::new(logins, service));
     }
     if let Some(password) = &guards.password {
         service = Arc::new(password::PasswordGuard::new(password, service));

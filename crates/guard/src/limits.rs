@@ -22,6 +22,16 @@ pub const FORGET_AFTER: Duration = Duration::from_secs(3600);
 /// Addresses whose wrong passwords are remembered.
 pub const MAX_THROTTLED: usize = 4096;
 
+/// How long a right login is remembered, so that the hash is not computed for each request.
+pub const REMEMBER_LOGIN: Duration = Duration::from_secs(5 * 60);
+/// Wrong logins that are remembered: a device with an old password that asks again and again costs nothing and does not
+/// lock its household out.
+pub const MAX_WRONG_LOGINS: usize = 512;
+/// Logins whose hash waits to be computed, of all sites together. More are answered 503.
+pub const MAX_WAITING_LOGINS: usize = 64;
+/// The most threads that compute hashes at once; less where there are fewer cores.
+pub const MAX_HASHING: usize = 4;
+
 /// Part of a second whose bytes are sent at once by a rate limit: it sets how smooth the flow is.
 pub const SLICE_TIME: Duration = Duration::from_millis(20);
 /// The most bytes sent at once under a rate limit, whatever the rate.

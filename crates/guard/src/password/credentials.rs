@@ -1,5 +1,7 @@
-use aws_lc_rs::{constant_time, hmac, rand};
+use aws_lc_rs::{constant_time, hmac};
 use doorstep_model::Password;
+
+use crate::digest::{digest, random_key};
 
 /// The user name and password to be known, kept as a keyed digest of both.
 ///
@@ -29,20 +31,6 @@ impl Credentials {
     pub(super) fn asks_user(&self) -> bool {
         self.asks_user
     }
-}
-
-/// A key that lives as long as this run.
-pub(super) fn random_key() -> hmac::Key {
-    hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).expect("the system gives random bytes")
-}
-
-fn digest(key: &hmac::Key, user: &str, password: &str) -> hmac::Tag {
-    let mut context = hmac::Context::with_key(key);
-    // The length keeps "ab" + "c" apart from "a" + "bc".
-    context.update(&(user.len() as u64).to_be_bytes());
-    context.update(user.as_bytes());
-    context.update(password.as_bytes());
-    context.sign()
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! The password guard: a login form for people, HTTP Basic for programs.
 
-mod basic;
 mod credentials;
 mod form;
 mod login_page;
 mod session;
-mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +18,11 @@ use self::credentials::Credentials;
 use self::form::LoginForm;
 use self::login_page::{LOGIN_PATH, LOGOUT_PATH, Notice};
 use self::session::Sessions;
-use self::throttle::{Throttle, Verdict};
+use crate::basic;
 use crate::client::client_key;
 use crate::limits::MAX_LOGIN_FORM;
 use crate::page;
+use crate::throttle::{Throttle, Verdict};
 
 /// Lets in whoever knows the password, and keeps what proved it from the service behind.
 ///

@@ -5,7 +5,7 @@ use doorstep_http::Request;
 use http::header::{self, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
-use super::credentials::random_key;
+use crate::digest::random_key;
 use crate::limits::{MAX_SESSION_COOKIES, SESSION_LIFETIME};
 
 /// Remembers who logged in, by a signed cookie and without a table.

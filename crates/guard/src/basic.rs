@@ -1,19 +1,24 @@
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 
 /// What a program is told to send.
-pub(super) const CHALLENGE: &str = "Basic realm=\"doorstep\", charset=\"UTF-8\"";
+pub(crate) const CHALLENGE: &str = "Basic realm=\"doorstep\", charset=\"UTF-8\"";
 
 /// A user name and password as HTTP Basic carries them (RFC 7617).
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Basic {
+pub(crate) struct Basic {
     pub user: String,
     pub password: String,
 }
 
 /// The credentials of a request with exactly one `Authorization` field in the Basic scheme.
-pub(super) fn parse(headers: &HeaderMap) -> Option<Basic> {
+pub(crate) fn parse(headers: &HeaderMap) -> Option<Basic> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else { return None };
+    parse_value(field)
+}
+
+/// The credentials of one `Authorization` value in the Basic scheme.
+pub(crate) fn parse_value(field: &HeaderValue) -> Option<Basic> {
     let (scheme, rest) = field.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -24,7 +29,7 @@ pub(super) fn parse(headers: &HeaderMap) -> Option<Basic> {
 }
 
 /// Base64 with the standard alphabet, padding optional (RFC 4648 section 4).
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     if text.len() - digits.len() > 2 || digits.len() % 4 == 1 {
         return None;
@@ -52,11 +57,9 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn parse_value(value: &'static str) -> Option<Basic> {
+    fn parsed(value: &'static str) -> Option<Basic> {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
         parse(&headers)
@@ -65,13 +68,13 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc() {
         let expected = Some(Basic { user: "Aladdin".to_owned(), password: "open sesame".to_owned() });
-        assert_eq!(parse_value("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), expected);
-        assert_eq!(parse_value("bASIC   QWxhZGRpbjpvcGVuIHNlc2FtZQ"), expected);
+        assert_eq!(parsed("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), expected);
+        assert_eq!(parsed("bASIC   QWxhZGRpbjpvcGVuIHNlc2FtZQ"), expected);
     }
 
     #[test]
     fn passwords_may_have_colons_and_umlauts() {
-        let basic = parse_value("Basic dTphOmLDvA==").unwrap();
+        let basic = parsed("Basic dTphOmLDvA==").unwrap();
         assert_eq!((basic.user.as_str(), basic.password.as_str()), ("u", "a:bü"));
     }
 
@@ -88,7 +91,7 @@ mod tests {
             "Basic /////w==",
             "Bearer YTpi",
         ] {
-            assert_eq!(parse_value(value), None, "{value:?}");
+            assert_eq!(parsed(value), None, "{value:?}");
         }
         let mut twice = HeaderMap::new();
         twice.append(header::AUTHORIZATION, HeaderValue::from_static("Basic YTpi"));
