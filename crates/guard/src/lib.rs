@@ -1,11 +1,13 @@
 //! Guards around a service: who may come in, how fast they may take, and when it is over.
 //!
-//! [`wrap`] puts the layers that [`Guards`] asks for around a service, outermost first: expiry, allow-list, password,
-//! rate, one download. Each is a [`Service`] that either answers itself or passes the request on, so what is not
+//! [`wrap`] puts the layers that [`Guards`] asks for around a service, outermost first: expiry, allowed and denied
+//! networks, request rate, requests at once, password, logins, forward auth, bandwidth, one download. What costs least is
+//! asked first. Each is a [`Service`] that either answers itself or passes the request on, so what is not
 //! asked for costs nothing.
 
 mod basic;
 mod client;
+mod concurrent;
 mod digest;
 mod expiry;
 mod forward_auth;
@@ -16,6 +18,7 @@ mod once;
 mod page;
 mod password;
 mod rate;
+mod requests;
 mod stop;
 mod throttle;
 
@@ -57,6 +60,12 @@ pub fn wrap(
     }
     if let Some(password) = &guards.password {
         service = Arc::new(password::PasswordGuard::new(password, service));
+    }
+    if let Some(most) = guards.max_concurrent {
+        service = Arc::new(concurrent::ConcurrentLimit::new(most, service));
+    }
+    if let Some(rate) = guards.requests {
+        service = Arc::new(requests::RequestLimit::new(rate, service));
     }
     if !guards.allow.is_empty() || !guards.deny.is_empty() {
         service = Arc::new(networks::Networks::new(&guards.allow, &guards.deny, service));

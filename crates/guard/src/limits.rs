@@ -32,6 +32,13 @@ pub const MAX_WAITING_LOGINS: usize = 64;
 /// The most threads that compute hashes at once; less where there are fewer cores.
 pub const MAX_HASHING: usize = 4;
 
+/// Clients whose request rate is kept apart; those beyond share cells.
+pub const MAX_RATED_CLIENTS: usize = 64 * 1024;
+/// Parts of that table, each with a lock of its own.
+pub const RATE_SHARDS: usize = 16;
+/// Cells in each part for clients without a place.
+pub const SHARED_CELLS: usize = 64;
+
 /// Part of a second whose bytes are sent at once by a rate limit: it sets how smooth the flow is.
 pub const SLICE_TIME: Duration = Duration::from_millis(20);
 /// The most bytes sent at once under a rate limit, whatever the rate.

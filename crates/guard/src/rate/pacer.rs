@@ -71,8 +71,9 @@ impl Pacer {
         place.waiting += 1;
         clocks.active += u64::from(place.waiting == 1);
         let fair = cost(bytes, self.rate.total).saturating_mul(clocks.active);
-        // A little too close while the queue is short keeps it from running dry; too far apart shortens it again.
-        let long = clocks.queue.saturating_sub(now) > fair.saturating_mul(2);
+        // A little too close while the queue is short keeps it from running dry; too far apart shortens it again. In a
+        // long queue, a client with one connection would come too late for its next turn.
+        let long = clocks.queue.saturating_sub(now) > fair / 2;
         let share = if long { fair.saturating_add(fair / 2) } else { fair - fair / 16 };
         let at = reserve(&mut place.turn, now, cost(bytes, self.rate.per_client).max(share));
         Turn { at: self.at(at), client }

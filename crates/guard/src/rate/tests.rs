@@ -110,6 +110,40 @@ proptest! {
     }
 }
 
+/// Bytes that each of some clients gets in 10 s of a shared total, with so many connections each, client after client
+/// beginning half a second apart.
+async fn shares(total: u64, connections: &[usize]) -> Vec<u64> {
+    let pacer = Arc::new(Pacer::new(ByteRate { per_client: u64::MAX, total }));
+    let (start, mut tasks) = (Instant::now(), Vec::new());
+    for (n, count) in connections.iter().enumerate() {
+        for _ in 0..*count {
+            let body = paced(Body::stream(Frames { left: usize::MAX, frame: 100_000 }), gate(&pacer, n as u32));
+            tasks.push((n, tokio::spawn(read_for(body, Duration::from_secs(20)))));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let (from, to) = (start + Duration::from_secs(5), start + Duration::from_secs(15));
+    let mut moved = vec![0; connections.len()];
+    for (n, task) in tasks {
+        let frames = task.await.unwrap();
+        moved[n] += bytes_of(&frames.into_iter().filter(|(at, _)| (from..to).contains(at)).collect::<Vec<_>>());
+    }
+    moved
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_connections_get_no_more_than_one() {
+    for total in [100_000, 1_000_000, 50_000_000] {
+        for connections in [&[50, 1][..], &[1, 50], &[50, 1, 1, 1], &[10, 50, 1]] {
+            let moved = shares(total, connections).await;
+            let fair = total * 10 / connections.len() as u64;
+            for share in &moved {
+                assert!((fair * 9 / 10..=fair * 11 / 10).contains(share), "{moved:?} with {connections:?} at {total}");
+            }
+        }
+    }
+}
+
 /// An endless or long body in frames of one size.
 struct Frames {
     left: usize,
