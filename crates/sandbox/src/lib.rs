@@ -6,11 +6,13 @@
 
 pub mod cgroup;
 mod error;
+mod identity;
 mod landlocked;
 mod launch;
 pub mod limits;
 mod note;
 mod user;
+mod worker;
 
 pub use error::{LaunchError, Refusal, Step};
 pub use launch::{
@@ -18,6 +20,7 @@ pub use launch::{
 };
 pub use note::Note;
 pub use user::{User, group_id};
+pub use worker::{ConfineError, Confinement, WorkerRules, confine_worker};
 
 /// Lets a test binary be the binary of [`Launch::spawn`] ([`OWN_BINARY`]): once per test binary, at its top level.
 ///

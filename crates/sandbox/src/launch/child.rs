@@ -7,9 +7,9 @@ use std::os::fd::{FromRawFd as _, RawFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use super::identity::Identity;
 use super::{Description, HIDDEN_ARGUMENT, Launch, Report, exec, process, tmp};
 use crate::error::cause;
+use crate::identity::Identity;
 use crate::limits::DESCRIPTION_BYTES;
 use crate::{Note, Refusal, Step, landlocked};
 
@@ -69,7 +69,7 @@ fn become_program(description: File, reports: &mut Reports) -> Result<std::conve
             Refusal::new(Step::Cgroup, what, "")
         })?;
     }
-    let identity = Identity::of(&launch)?;
+    let identity = Identity::find(launch.user.as_deref(), launch.group.as_deref())?;
     process::limit(&launch, &identity, reports)?;
     let tmp = launch.private_tmp.as_deref().map(|folder| tmp::provide(folder, &identity, reports)).transpose()?;
     if let Some(mask) = launch.umask {

@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Launch;
-use super::identity::Identity;
 use crate::error::cause;
+use crate::identity::Identity;
 use crate::{Refusal, Step};
 
 /// Where programs are looked for unless the environment says otherwise.

@@ -2,7 +2,6 @@
 
 mod child;
 mod exec;
-mod identity;
 mod process;
 mod spawn;
 mod tmp;

@@ -7,9 +7,9 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::child::Reports;
-use super::identity::Identity;
 use super::{Launch, ProcessGroup};
 use crate::error::cause;
+use crate::identity::Identity;
 use crate::{Note, Refusal, Step};
 
 /// Signals that Linux has.

@@ -8,8 +8,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use super::child::Reports;
-use super::identity::Identity;
 use crate::error::cause;
+use crate::identity::Identity;
 use crate::{Note, Refusal, Step};
 
 pub(super) enum Tmp {

@@ -1,28 +1,28 @@
 use std::ffi::CString;
 use std::io;
 
-use super::Launch;
 use crate::error::cause;
 use crate::{Refusal, Step, User, group_id};
 
-/// Who the program will be.
-pub(super) struct Identity {
-    pub(super) user: User,
+/// Who a process will be.
+pub(crate) struct Identity {
+    pub(crate) user: User,
     gid: u32,
     /// Another user or group than we are now.
     changes: bool,
 }
 
 impl Identity {
-    /// Looks up whom `launch` names.
-    pub(super) fn of(launch: &Launch) -> Result<Self, Refusal> {
+    /// Looks a user and a group up, by names or numbers. `None`: whoever this process is; the user's own group.
+    pub(crate) fn find(user: Option<&str>, group: Option<&str>) -> Result<Self, Refusal> {
         let me = User::current();
-        let user = match &launch.user {
+        let by_default = user.is_none();
+        let user = match user {
             None => me.clone(),
             Some(name) => find(name)?,
         };
-        let gid = match &launch.group {
-            None if launch.user.is_none() => rustix::process::getegid().as_raw(),
+        let gid = match group {
+            None if by_default => rustix::process::getegid().as_raw(),
             None => user.gid,
             Some(name) => find_group(name)?,
         };
@@ -32,7 +32,7 @@ impl Identity {
                 "only root can start programs as another user: doorstep runs as {}, and the program wants {}{}",
                 me.name,
                 user.name,
-                launch.group.as_deref().map(|group| format!(" in the group {group}")).unwrap_or_default(),
+                group.map(|group| format!(" in the group {group}")).unwrap_or_default(),
             );
             let fix = "Leave `user` and `group` out, or run doorstep as root (`doorstep service install`).";
             return Err(Refusal::new(Step::User, what, fix));
@@ -41,24 +41,34 @@ impl Identity {
     }
 
     /// Whether the program's user runs nothing else of ours.
-    pub(super) fn changes(&self) -> bool {
+    pub(crate) fn changes(&self) -> bool {
         self.changes
     }
 
-    pub(super) fn ids(&self) -> (u32, u32) {
+    pub(crate) fn ids(&self) -> (u32, u32) {
         (self.user.uid, self.gid)
     }
 
     /// Becomes this user, for good.
-    pub(super) fn assume(&self) -> Result<(), Refusal> {
-        self.try_assume().map_err(|error| {
-            let what = format!("the process cannot become the user {}: {}", self.user.name, cause(&error));
-            let fix = "A container or unit that starts doorstep must leave it the capabilities SETUID and SETGID.";
-            Refusal::new(Step::Identity, what, fix)
-        })
+    pub(crate) fn assume(&self) -> Result<(), Refusal> {
+        self.assume_groups()?;
+        self.assume_user()
     }
 
-    fn try_assume(&self) -> io::Result<()> {
+    /// Gives up our groups for the user's. The first half of [`Self::assume`].
+    pub(crate) fn assume_groups(&self) -> Result<(), Refusal> {
+        if !self.changes {
+            return Ok(());
+        }
+        let Ok(name) = CString::new(self.user.name.as_str()) else { return Ok(()) };
+        // SAFETY: the name lives and ends with a zero; the others are numbers.
+        let codes =
+            unsafe { [libc::initgroups(name.as_ptr(), self.gid), libc::setresgid(self.gid, self.gid, self.gid)] };
+        codes.into_iter().try_for_each(done).map_err(|error| self.refusal(&error))
+    }
+
+    /// The second half.
+    pub(crate) fn assume_user(&self) -> Result<(), Refusal> {
         if self.user.uid != 0 {
             // What an ordinary user was lent, to bind low ports for instance, is not for its programs.
             let _ = rustix::thread::clear_ambient_capability_set();
@@ -66,18 +76,20 @@ impl Identity {
         if !self.changes {
             return Ok(());
         }
-        let name = CString::new(self.user.name.as_str())?;
-        // SAFETY: the name lives and ends with a zero; the others take numbers.
-        unsafe {
-            done(libc::initgroups(name.as_ptr(), self.gid))?;
-            done(libc::setresgid(self.gid, self.gid, self.gid))?;
-            done(libc::setresuid(self.user.uid, self.user.uid, self.user.uid))?;
-            // The way back must be shut.
-            if self.user.uid != 0 && libc::setuid(0) == 0 {
-                return Err(io::Error::other("root's rights could be taken back"));
-            }
+        let uid = self.user.uid;
+        // SAFETY: takes numbers.
+        done(unsafe { libc::setresuid(uid, uid, uid) }).map_err(|error| self.refusal(&error))?;
+        // SAFETY: takes a number. The way back must be shut.
+        if uid != 0 && unsafe { libc::setuid(0) } == 0 {
+            return Err(self.refusal(&io::Error::other("root's rights could be taken back")));
         }
         Ok(())
+    }
+
+    fn refusal(&self, error: &io::Error) -> Refusal {
+        let what = format!("the process cannot become the user {}: {}", self.user.name, cause(error));
+        let fix = "A container or unit that starts doorstep must leave it the capabilities SETUID and SETGID.";
+        Refusal::new(Step::Identity, what, fix)
     }
 }
 
