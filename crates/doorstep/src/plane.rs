@@ -4,7 +4,7 @@ use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 
 use doorstep_http::Engine;
-use doorstep_net::{DrainControl, Quota, TlsSelect, WorkerMain, Workers, accept_loop};
+use doorstep_net::{Accepting, DrainControl, Quota, TlsSelect, WorkerMain, Workers, accept_loop};
 use tokio::net::TcpListener;
 
 /// A bound socket, what is spoken on it, and who answers.
@@ -12,6 +12,8 @@ pub struct Socket {
     pub listener: StdListener,
     pub tls: Option<Arc<dyn TlsSelect>>,
     pub engine: Engine,
+    /// See [`Accepting::proxy_from`].
+    pub proxy_from: Arc<[ipnet::IpNet]>,
 }
 
 /// Running threads.
@@ -39,7 +41,9 @@ impl Plane {
                         // A socket that the runtime cannot watch leaves the others at work.
                         let Ok(listener) = TcpListener::from_std(socket.listener) else { continue };
                         let handler = Arc::new(socket.engine);
-                        tokio::spawn(accept_loop(listener, socket.tls, quota.clone(), handler, watch.clone()));
+                        let (tls, proxy_from, quota) = (socket.tls, socket.proxy_from, quota.clone());
+                        let accepting = Accepting { tls, proxy_from, quota, handler };
+                        tokio::spawn(accept_loop(listener, accepting, watch.clone()));
                     }
                     drop((quota, watch));
                     closing.started().await;

@@ -10,7 +10,7 @@ use doorstep_http::limits::Limits;
 use doorstep_http::{Engine, Observer, RouteTable, Service, SiteRoutes, TableOptions};
 use doorstep_model::{Action, Listener, Site, Spec, TlsPolicy};
 use doorstep_net::{
-    BindError, Connector, DrainControl, ListenerGroup, Quota, Workers, accept_loop, raise_descriptor_limit,
+    Accepting, BindError, Connector, DrainControl, ListenerGroup, Quota, Workers, accept_loop, raise_descriptor_limit,
 };
 use doorstep_proxy::ReverseProxy;
 use rustls::ServerConfig;
@@ -97,7 +97,8 @@ impl Running {
                         let Ok(listener) = TcpListener::from_std(socket) else { continue };
                         let handler = Arc::new(engine.clone());
                         let tls = tls.map(|tls| Arc::new(tls) as Arc<dyn doorstep_net::TlsSelect>);
-                        tokio::spawn(accept_loop(listener, tls, quota.clone(), handler, watch.clone()));
+                        let accepting = Accepting { tls, ..Accepting::new(handler, quota.clone()) };
+                        tokio::spawn(accept_loop(listener, accepting, watch.clone()));
                     }
                     drop((engine, quota, watch));
                     closing.started().await;

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ipnet::IpNet;
 use rustls::server::Acceptor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -10,21 +11,27 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::limits::{ACCEPT_PAUSE, TLS_HANDSHAKE};
-use crate::{BoxFuture, Conn, ConnInfo, Drain, Io, Quota, TlsInfo, TlsSelect};
+use crate::{BoxFuture, Conn, ConnInfo, Drain, Io, Quota, QuotaPass, TlsInfo, TlsSelect, proxied};
 
 /// Takes inbound connections, each in a task of its own.
 pub trait Handler: Send + Sync {
     fn handle(&self, conn: Conn, drain: Drain) -> BoxFuture<'_, ()>;
 }
 
+/// What becomes of the connections of a listener.
+#[derive(Clone)]
+pub struct Accepting {
+    /// TLS settings for each connection; `None` is in the clear.
+    pub tls: Option<Arc<dyn TlsSelect>>,
+    /// Peers whose connections must begin with a PROXY protocol header, which says who the client is. From all others
+    /// such a header is but the first bytes of the connection.
+    pub proxy_from: Arc<[IpNet]>,
+    pub quota: Arc<Quota>,
+    pub handler: Arc<dyn Handler>,
+}
+
 /// Accepts until the drain starts. Never waits for a peer, and no accept error ends it.
-pub async fn accept_loop(
-    listener: TcpListener,
-    tls: Option<Arc<dyn TlsSelect>>,
-    quota: Arc<Quota>,
-    handler: Arc<dyn Handler>,
-    drain: Drain,
-) {
+pub async fn accept_loop(listener: TcpListener, accepting: Accepting, drain: Drain) {
     let started = drain.started();
     tokio::pin!(started);
     loop {
@@ -35,21 +42,51 @@ pub async fn accept_loop(
         };
         match accepted {
             Ok((socket, peer)) => {
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let proxied = accepting.proxy_from.iter().any(|network| network.contains(&peer.ip()));
+                let quota = &accepting.quota;
                 // Over quota: closed at once, so that the client learns it and the queue moves on.
-                let Some(pass) = quota.admit(peer.ip()) else { continue };
-                let (tls, handler, drain) = (tls.clone(), handler.clone(), drain.clone());
-                tokio::spawn(async move {
-                    // Boxed, so that the room a handshake needs goes with it.
-                    if let Some(conn) = Box::pin(prepare(socket, peer, tls)).await {
-                        handler.handle(conn, drain).await;
-                    }
-                    drop(pass);
-                });
+                let Some(pass) = (if proxied { quota.admit_anybody() } else { quota.admit(peer.ip()) }) else {
+                    continue;
+                };
+                let (accepting, drain) = (accepting.clone(), drain.clone());
+                tokio::spawn(accepting.serve(socket, peer, proxied, pass, drain));
             }
             Err(error) if is_of_one_connection(&error) => {}
             // Out of descriptors or memory: the queue can wait, and trying again at once would only spin.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
+    }
+}
+
+impl Accepting {
+    /// Connections in the clear, from clients themselves.
+    pub fn new(handler: Arc<dyn Handler>, quota: Arc<Quota>) -> Self {
+        Self { tls: None, proxy_from: Arc::default(), quota, handler }
+    }
+
+    async fn serve(
+        self,
+        mut socket: TcpStream,
+        mut peer: SocketAddr,
+        proxied: bool,
+        mut pass: QuotaPass,
+        drain: Drain,
+    ) {
+        if proxied {
+            match Box::pin(proxied::client(&mut socket)).await {
+                Ok(client) => peer = client.unwrap_or(peer),
+                Err(_) => return,
+            }
+            if !pass.name(peer.ip()) {
+                return;
+            }
+        }
+        // Boxed, so that the room a handshake needs goes with it.
+        if let Some(conn) = Box::pin(prepare(socket, peer, self.tls)).await {
+            self.handler.handle(conn, drain).await;
+        }
+        drop(pass);
     }
 }
 
@@ -66,7 +103,6 @@ async fn prepare(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<dyn TlsSel
     let accepted = Instant::now();
     socket.set_nodelay(true).ok()?;
     let local = socket.local_addr().ok()?;
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let (io, tls) = match tls {
         None => (Io::Tcp(socket), None),
         Some(tls) => {

@@ -8,11 +8,12 @@ mod connect;
 mod drain;
 pub mod limits;
 mod listen;
+mod proxied;
 mod quota;
 mod tls;
 mod workers;
 
-pub use accept::{Handler, accept_loop};
+pub use accept::{Accepting, Handler, accept_loop};
 pub use conn::{BoxIo, Conn, ConnInfo, Duplex, Io, TlsInfo};
 pub use connect::{BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address};
 pub use drain::{Drain, DrainControl};

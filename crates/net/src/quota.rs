@@ -24,7 +24,7 @@ struct Open {
 #[derive(Debug)]
 pub struct QuotaPass {
     quota: Arc<Quota>,
-    client: IpAddr,
+    client: Option<IpAddr>,
 }
 
 impl Quota {
@@ -36,18 +36,18 @@ impl Quota {
 
     /// A place for one more connection from `peer`, if there is one.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<QuotaPass> {
-        let client = client_key(peer);
+        let mut pass = self.admit_anybody()?;
+        pass.name(peer).then_some(pass)
+    }
+
+    /// A place for a connection of which it is not known yet who opened it. See [`QuotaPass::name`].
+    pub fn admit_anybody(self: &Arc<Self>) -> Option<QuotaPass> {
         let mut open = self.open.lock();
         if open.total >= self.total {
             return None;
         }
-        let mine = open.clients.entry(client).or_insert(0);
-        if *mine >= self.per_client {
-            return None;
-        }
-        *mine += 1;
         open.total += 1;
-        Some(QuotaPass { quota: self.clone(), client })
+        Some(QuotaPass { quota: self.clone(), client: None })
     }
 
     pub fn open(&self) -> usize {
@@ -55,14 +55,30 @@ impl Quota {
     }
 }
 
+impl QuotaPass {
+    /// Says who opened the connection. `false` if that client holds too many already.
+    pub fn name(&mut self, peer: IpAddr) -> bool {
+        let client = client_key(peer);
+        let mut open = self.quota.open.lock();
+        let mine = open.clients.entry(client).or_insert(0);
+        if self.client.is_some() || *mine >= self.quota.per_client {
+            return false;
+        }
+        *mine += 1;
+        self.client = Some(client);
+        true
+    }
+}
+
 impl Drop for QuotaPass {
     fn drop(&mut self) {
         let mut open = self.quota.open.lock();
         open.total -= 1;
-        if let Some(mine) = open.clients.get_mut(&self.client) {
+        let Some(client) = self.client else { return };
+        if let Some(mine) = open.clients.get_mut(&client) {
             *mine -= 1;
             if *mine == 0 {
-                open.clients.remove(&self.client);
+                open.clients.remove(&client);
             }
         }
     }
@@ -94,7 +110,9 @@ mod tests {
         assert!(other.is_some());
         held.pop();
         assert!(quota.admit(same_household).is_some());
-        drop((held, other));
+        let mut unnamed = quota.admit_anybody().unwrap();
+        assert!(!unnamed.name(one), "the client is at its bound");
+        drop((held, other, unnamed));
         assert_eq!((quota.open(), quota.open.lock().clients.len()), (0, 0));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use doorstep_http::limits::Limits;
 use doorstep_http::{BoxFuture, Engine, Exchange, Observer, Request, Response, RouteTable, Service, SiteRoutes};
 use doorstep_model::{HostPolicy, Matcher};
-use doorstep_net::{DrainControl, ListenerGroup, Quota, accept_loop};
+use doorstep_net::{Accepting, DrainControl, ListenerGroup, Quota, accept_loop};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +58,11 @@ pub fn serve_table(routes: RouteTable, limits: Limits) -> Server {
     let (drain, watch) = DrainControl::new();
     for socket in group.sockets {
         let listener = TcpListener::from_std(socket).expect("a listener");
-        tokio::spawn(accept_loop(listener, None, Quota::new(10_000), Arc::new(engine.clone()), watch.clone()));
+        tokio::spawn(accept_loop(
+            listener,
+            Accepting::new(Arc::new(engine.clone()), Quota::new(10_000)),
+            watch.clone(),
+        ));
     }
     Server { address: group.address, drain, seen }
 }
