@@ -10,7 +10,8 @@ use doorstep_http::limits::Limits;
 use doorstep_http::{Engine, Observer, RouteTable, Service, SiteRoutes, TableOptions};
 use doorstep_model::{Action, Listener, Site, Spec, TlsPolicy};
 use doorstep_net::{
-    Accepting, BindError, Connector, DrainControl, ListenerGroup, Quota, Workers, accept_loop, raise_descriptor_limit,
+    Accepting, BindError, Connector, DrainControl, ListenerGroup, Patience, Quota, Workers, accept_loop,
+    raise_descriptor_limit,
 };
 use doorstep_proxy::ReverseProxy;
 use rustls::ServerConfig;
@@ -116,7 +117,7 @@ impl Running {
 
     /// Stops accepting and lets connections finish what is in flight.
     pub fn drain(&self) {
-        self.drain.start();
+        self.drain.start(Patience::Now);
     }
 
     /// Ends when the last connection of a drain is gone.
@@ -126,8 +127,8 @@ impl Running {
 
     /// Ends at once; what is in flight is cut.
     pub fn close(self) {
-        self.drain.start();
-        self.close.start();
+        self.drain.start(Patience::Now);
+        self.close.start(Patience::Now);
         self.workers.join();
     }
 }

@@ -34,6 +34,8 @@ impl Default for Limits {
 
 /// Characters of a request's name that a trusted proxy gave it; a longer one is replaced.
 pub const MAX_REQUEST_ID: usize = 128;
+/// How much sooner than we close an idle connection its client is told to give it up.
+pub const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(5);
 /// Bytes a client may send ahead of the answer to its current request (pipelining).
 pub const MAX_PIPELINED: usize = 64 * 1024;
 /// Bytes of an unread request body that are read and forgotten to keep a connection; with more left it is closed.

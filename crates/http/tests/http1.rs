@@ -11,6 +11,7 @@ use bytes::Bytes;
 use doorstep_http::body::FileRange;
 use doorstep_http::limits::Limits;
 use doorstep_http::{Body, BodyError, Outcome, Response};
+use doorstep_net::Patience;
 use futures_util::{StreamExt, stream};
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
@@ -278,9 +279,48 @@ async fn a_drain_closes_idle_connections_and_finishes_busy_ones() {
     let mut busy = server.connect().await;
     busy.write_all(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
-    server.drain.start();
+    server.drain.start(Patience::Now);
     assert_eq!(read_until_quiet(&mut idle).await, (String::new(), true));
     let answer = read_response(&mut busy).await;
     assert!(answer.contains("Connection: close\r\n") && answer.ends_with("done"), "{answer}");
     tokio::time::timeout(Duration::from_secs(10), server.drain.finished()).await.expect("the drain ends");
+}
+
+#[tokio::test]
+async fn a_gentle_drain_closes_no_idle_connection_under_its_client() {
+    let server = serve(echo(), Limits::default());
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    read_response(&mut idle).await;
+    let mut fresh = server.connect().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.drain.start(Patience::Gentle);
+    assert_eq!(read_until_quiet(&mut idle).await, (String::new(), false));
+    for stream in [&mut idle, &mut fresh] {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let (answer, closed) = read_until_quiet(stream).await;
+        assert!(answer.contains("Connection: close\r\n") && closed, "{answer}");
+    }
+    tokio::time::timeout(Duration::from_secs(10), server.drain.finished()).await.expect("the drain ends");
+}
+
+#[tokio::test]
+async fn a_gentle_drain_can_be_hurried() {
+    let server = serve(echo(), Limits::default());
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    read_response(&mut idle).await;
+    server.drain.start(Patience::Gentle);
+    assert_eq!(read_until_quiet(&mut idle).await, (String::new(), false));
+    server.drain.start(Patience::Now);
+    assert_eq!(read_until_quiet(&mut idle).await, (String::new(), true));
+}
+
+#[tokio::test]
+async fn who_asks_to_keep_a_connection_is_told_for_how_long() {
+    let server = serve(echo(), Limits::default());
+    let answer = server.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").await;
+    assert!(answer.contains("\r\nKeep-Alive: timeout=70\r\n"), "{answer}");
+    let answer = server.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(!answer.contains("Keep-Alive"), "{answer}");
 }

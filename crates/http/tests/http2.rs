@@ -5,6 +5,7 @@ mod support;
 use bytes::Bytes;
 use doorstep_http::limits::Limits;
 use doorstep_http::{Request, Response};
+use doorstep_net::Patience;
 use h2::client;
 use http::{Method, StatusCode, Version};
 use support::{Answer, Server, serve};
@@ -111,4 +112,29 @@ async fn a_client_that_resets_too_often_is_sent_away() {
     ended.await.unwrap().expect_err("the connection is closed");
     let served = server.seen.0.lock().len();
     assert!(served <= 2 * doorstep_http::limits::H2_RESETS as usize, "{served}");
+}
+
+#[tokio::test]
+async fn a_drain_says_goodbye_and_lets_streams_finish() {
+    for patience in [Patience::Gentle, Patience::Now] {
+        let server = serve(echo(), Limits::default());
+        let (sender, connection) = client::handshake(server.connect().await).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut sender = sender.ready().await.unwrap();
+        let request = http::Request::post("http://a.example/x").body(()).unwrap();
+        let (response, mut stream) = sender.send_request(request, false).unwrap();
+        stream.send_data(Bytes::from_static(b"begun "), false).unwrap();
+        let idle = client::handshake(server.connect().await).await.unwrap();
+        let idle_connection = tokio::spawn(idle.1);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        server.drain.start(patience);
+        // An idle connection ends without an error: GOAWAY first, then the end.
+        idle_connection.await.unwrap().expect("a clean end");
+        stream.send_data(Bytes::from_static(b"and finished"), true).unwrap();
+        assert_eq!(body_of(response.await.unwrap().into_body()).await, b"begun and finished");
+        connection.await.unwrap().expect("a clean end");
+        tokio::time::timeout(std::time::Duration::from_secs(10), server.drain.finished())
+            .await
+            .expect("the drain ends");
+    }
 }

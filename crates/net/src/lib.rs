@@ -16,7 +16,7 @@ mod workers;
 pub use accept::{Accepting, Handler, accept_loop};
 pub use conn::{BoxIo, Conn, ConnInfo, Duplex, Io, TlsInfo};
 pub use connect::{BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address};
-pub use drain::{Drain, DrainControl};
+pub use drain::{Drain, DrainControl, Patience};
 pub use listen::{BindError, ListenerGroup};
 pub use quota::{Quota, QuotaPass};
 pub use tls::{TlsError, TlsSelect, server_config};

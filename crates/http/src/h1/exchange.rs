@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use doorstep_net::{ConnInfo, Drain};
 use doorstep_proto::http1::{BodyFraming, RequestHead, parse_request, write_response_head};
-use http::{StatusCode, Version};
+use http::{StatusCode, Version, header};
 
 use super::body::{RequestBody, poll_body};
 use super::send::{Sending, send, write_all};
@@ -45,6 +45,8 @@ pub(super) async fn exchange(
     };
     let (method, version, client_keeps) = (head.method.clone(), head.version, head.keep_alive);
     let (upgradable, framing) = (head.upgrade, head.framing);
+    let asked = head.headers.get(header::CONNECTION);
+    let asked_to_keep = asked.is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
     wire.begin(framing, head.expects_continue);
 
     let interim = Interim::default();
@@ -84,7 +86,7 @@ pub(super) async fn exchange(
     }
     wire.lock().response_started = true;
     record.tell(response.finished.take());
-    let sending = Sending { method: &method, version, client_keeps, draining: drain.is_draining() };
+    let sending = Sending { method: &method, version, client_keeps, draining: drain.is_draining(), asked_to_keep };
     let sent = send(wire, response, &sending, &mut record, timer, &engine.limits).await;
     let received = wire.lock().received;
     match sent {

@@ -29,7 +29,8 @@ pub(crate) async fn serve(engine: &Engine, conn: Conn, drain: Drain) {
     let mut timer = Timer::default();
     let mut first = true;
     {
-        let mut draining = pin!(drain.started());
+        // A gentle drain lets a connection idle on: its next answer is its last.
+        let mut draining = pin!(drain.hurried());
         loop {
             let mut wait = head::Wait { timer: &mut timer, draining: draining.as_mut(), limits: &engine.limits, first };
             match next_head(&wire, &mut wait).await {

@@ -1,7 +1,7 @@
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use doorstep_model::Blame;
@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 
 use super::wire::Wire;
 use crate::body::FileRange;
-use crate::limits::{COALESCE, Limits};
+use crate::limits::{COALESCE, KEEP_ALIVE_MARGIN, Limits};
 use crate::record::Record;
 use crate::timer::Timer;
 use crate::{Body, BodyError, Outcome, Response, sendfile};
@@ -26,6 +26,8 @@ pub(super) struct Sending<'a> {
     /// Whether the client wants to use the connection again. One that does not may close its side and still wait for the answer.
     pub client_keeps: bool,
     pub draining: bool,
+    /// The client asked by `Connection: keep-alive`, so it may want to know for how long.
+    pub asked_to_keep: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,7 @@ pub(super) async fn send(
 ) -> Result<bool, SendError> {
     let framing = framing(&mut response, sending);
     let keep = sending.client_keeps && !sending.draining && framing != Framing::UntilClose;
-    let mut head = write_head(&response, sending, framing, keep);
+    let mut head = write_head(&response, sending, framing, keep.then_some(limits.keep_alive));
     let mut writer = Writer { wire, record, timer, limits, unflushed: false, end_means_gone: sending.client_keeps };
     let Response { body, status, kind, .. } = response;
     let total = match framing {
@@ -137,7 +139,7 @@ fn framing(response: &mut Response, sending: &Sending<'_>) -> Framing {
     }
 }
 
-fn write_head(response: &Response, sending: &Sending<'_>, framing: Framing, keep: bool) -> Vec<u8> {
+fn write_head(response: &Response, sending: &Sending<'_>, framing: Framing, keep: Option<Duration>) -> Vec<u8> {
     let mut head = Vec::with_capacity(512);
     write_response_head(&mut head, sending.version, response.status, &response.headers);
     match framing {
@@ -149,10 +151,21 @@ fn write_head(response: &Response, sending: &Sending<'_>, framing: Framing, keep
         Framing::Chunked => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::NoBody | Framing::UntilClose => {}
     }
-    if !keep {
-        head.extend_from_slice(b"Connection: close\r\n");
-    } else if sending.version == Version::HTTP_10 {
-        head.extend_from_slice(b"Connection: keep-alive\r\n");
+    match keep {
+        None => head.extend_from_slice(b"Connection: close\r\n"),
+        Some(idle) => {
+            if sending.version == Version::HTTP_10 {
+                head.extend_from_slice(b"Connection: keep-alive\r\n");
+            }
+            // A client that heeds this (RFC 2068 section 19.7.1.1) gives the connection up before we do, and so never
+            // sends a request into its closing.
+            let told = idle.saturating_sub(KEEP_ALIVE_MARGIN).as_secs();
+            if sending.asked_to_keep && told > 0 {
+                head.extend_from_slice(b"Keep-Alive: timeout=");
+                head.extend_from_slice(told.to_string().as_bytes());
+                head.extend_from_slice(b"\r\n");
+            }
+        }
     }
     if !response.headers.contains_key(header::DATE) {
         head.extend_from_slice(b"Date: ");

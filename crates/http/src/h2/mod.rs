@@ -45,7 +45,8 @@ pub(crate) async fn serve(engine: &Engine, conn: Conn, drain: Drain) {
     let mut budget = ResetBudget::new();
     let mut served_any = false;
     let mut idle_since = Some(Instant::now());
-    let mut leave_by = None;
+    let mut cut_by = None;
+    let mut leaving: Option<Instant> = None;
     std::future::poll_fn(|cx| {
         loop {
             match connection.poll_accept(cx) {
@@ -59,29 +60,28 @@ pub(crate) async fn serve(engine: &Engine, conn: Conn, drain: Drain) {
                 Poll::Pending => break,
             }
         }
-        if budget.is_spent(shared.resets.load(Ordering::Relaxed)) && leave_by.is_none() {
+        if cut_by.is_none() && budget.is_spent(shared.resets.load(Ordering::Relaxed)) {
             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            leave_by = Some(Instant::now() + Duration::from_secs(1));
+            cut_by = Some(Instant::now() + Duration::from_secs(1));
             cx.waker().wake_by_ref();
         }
-        if leave_by.is_none() && draining.as_mut().poll(cx).is_ready() {
+        let idle = shared.active.load(Ordering::Relaxed) == 0;
+        let since = if idle { Some(*idle_since.get_or_insert_with(Instant::now)) } else { None };
+        idle_since = since;
+        let patience = if served_any { engine.limits.keep_alive } else { engine.limits.first_byte };
+        let stays = leaving.is_none() && cut_by.is_none();
+        let drained = stays && draining.as_mut().poll(cx).is_ready();
+        let bored = stays && since.is_some_and(|since| timer.poll(cx, since + patience).is_ready());
+        if drained || bored {
+            // GOAWAY in two steps (RFC 9113 section 6.8): what the client sends before it learns of the first is still
+            // answered, so a gentle drain and a hurried one are the same here.
             connection.graceful_shutdown();
-            // Streams under way may take as long as the drain lets them; an idle connection has nothing to wait for.
-            leave_by = Some(Instant::now() + Duration::from_secs(3600));
+            leaving = Some(Instant::now());
             cx.waker().wake_by_ref();
         }
-        if shared.active.load(Ordering::Relaxed) == 0 {
-            let since = *idle_since.get_or_insert_with(Instant::now);
-            let patience = if served_any { engine.limits.keep_alive } else { engine.limits.first_byte };
-            if leave_by.is_none() && timer.poll(cx, since + patience).is_ready() {
-                connection.graceful_shutdown();
-                leave_by = Some(Instant::now() + GOODBYE);
-                cx.waker().wake_by_ref();
-            }
-        } else {
-            idle_since = None;
-        }
-        match leave_by {
+        // Streams under way may take as long as whoever drains lets them.
+        let goodbye = leaving.zip(since).map(|(left, since)| left.max(since) + GOODBYE);
+        match cut_by.or(goodbye) {
             Some(at) => timer.poll(cx, at),
             None => Poll::Pending,
         }
