@@ -40,6 +40,16 @@ impl Identity {
         Ok(Self { user, gid, changes })
     }
 
+    /// A user and a group by their numbers, whether the user database knows them or not. `None`: whoever this process is.
+    pub(crate) fn of_ids(ids: Option<(u32, u32)>) -> Self {
+        let me = User::current();
+        let (uid, gid) = ids.unwrap_or((me.uid, rustix::process::getegid().as_raw()));
+        let known = User::by_id(uid).ok().flatten();
+        let changes = uid != me.uid || gid != rustix::process::getegid().as_raw();
+        let user = known.unwrap_or_else(|| User::unknown(uid, gid));
+        Self { user, gid, changes }
+    }
+
     /// Whether the program's user runs nothing else of ours.
     pub(crate) fn changes(&self) -> bool {
         self.changes

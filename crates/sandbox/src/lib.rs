@@ -11,7 +11,7 @@ mod landlocked;
 mod launch;
 pub mod limits;
 mod note;
-mod user;
+pub mod users;
 mod worker;
 
 pub use error::{LaunchError, Refusal, Step};
@@ -19,7 +19,7 @@ pub use launch::{
     Fds, HIDDEN_ARGUMENT, KeptFd, Launch, OWN_BINARY, ProcessGroup, Started, launch_main, launch_requested,
 };
 pub use note::Note;
-pub use user::{User, group_id};
+pub use users::{User, group_id};
 pub use worker::{ConfineError, Confinement, WorkerRules, confine_worker};
 
 /// Lets a test binary be the binary of [`Launch::spawn`] ([`OWN_BINARY`]): once per test binary, at its top level.

@@ -200,7 +200,7 @@ fn root_starts_programs_as_others() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mut launch = shell(
-        "id -u; id -g; id -G; grep -E 'Cap(Prm|Eff|Amb)|NoNewPrivs' /proc/self/status; grep processes /proc/self/limits | grep -o ' 77  *77 '; echo $USER; touch /tmp/x; ls -ln /tmp/x",
+        "id -u; id -g; id -G; grep -E 'Cap(Prm|Eff|Amb)|NoNewPrivs' /proc/self/status; grep processes /proc/self/limits | grep -o ' 77  *77 '; echo $USER; touch /tmp/doorstep-launch-test; ls -ln /tmp/doorstep-launch-test",
     );
     launch.user = Some("nobody".into());
     launch.limits.processes = Some(77);
@@ -212,7 +212,7 @@ fn root_starts_programs_as_others() {
     assert_eq!([lines[6], lines[8]], ["NoNewPrivs:\t1", "nobody"], "{text}");
     assert!(lines[9].contains("65534 65534"), "{text}");
     assert_eq!(notes, []);
-    assert!(!PathBuf::from("/tmp/x").exists());
+    assert!(!PathBuf::from("/tmp/doorstep-launch-test").exists());
 
     let mut launch = shell("id -u; id -g");
     (launch.user, launch.group) = (Some("12345".into()), Some("23456".into()));

@@ -19,15 +19,16 @@ use crate::{Note, Refusal, landlocked};
 /// What the worker may still do after [`confine_worker`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerRules {
-    /// Who it becomes: a name or a number. `None` for an ordinary user, who stays who they are.
-    pub user: Option<String>,
+    /// Who it becomes, uid and gid, with the further groups that the user database has for them; there need not be such a
+    /// user. `None` for an ordinary user, who stays who they are.
+    pub user: Option<(u32, u32)>,
     /// Folders and files that it may read: the roots of sites. What the system's own functions need (`/etc`, time zones,
     /// certificate authorities) is added.
     pub read: Vec<PathBuf>,
     /// Folders and files that it may also write: certificates, logs, folders with uploads.
     pub write: Vec<PathBuf>,
     /// Landlock and the filter of system calls. Without, only the user changes (`sandbox = false`).
-    pub shut_in: bool,
+    pub filter: bool,
 }
 
 impl WorkerRules {
@@ -86,11 +87,11 @@ impl ConfineError {
 /// # Errors
 /// [`ConfineError`]. Some may then be given up and some not.
 pub fn confine_worker(rules: &WorkerRules) -> Result<Confinement, ConfineError> {
-    let identity = Identity::find(rules.user.as_deref(), None).map_err(ConfineError::User)?;
+    let identity = Identity::of_ids(rules.user);
     identity.assume_groups().map_err(ConfineError::User)?;
     drop_bounding_set();
     let mut notes = Vec::new();
-    if rules.shut_in {
+    if rules.filter {
         notes.extend(files::shut_in(rules)?);
     }
     identity.assume_user().map_err(ConfineError::User)?;
@@ -100,7 +101,7 @@ pub fn confine_worker(rules: &WorkerRules) -> Result<Confinement, ConfineError> 
     rustix::thread::set_capabilities(None, sets).map_err(give_up("its capabilities"))?;
     rustix::thread::set_no_new_privs(true).map_err(give_up("new privileges"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(give_up("being traced"))?;
-    if rules.shut_in {
+    if rules.filter {
         seccomp::filter().map_err(ConfineError::Seccomp)?;
     }
     let missing = rules.read.iter().chain(&rules.write).filter(|path| !path.exists());

@@ -7,6 +7,14 @@ use std::path::PathBuf;
 
 use crate::limits::USER_ENTRY_BYTES;
 
+/// The user of this name, or of this number if there is no such name. `None`: there is no such user.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn find(name_or_id: &str) -> io::Result<Option<User>> {
+    User::find(name_or_id)
+}
+
 /// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -54,13 +62,12 @@ impl User {
     /// Whoever this process runs as; without an entry in the database, the number is its name.
     pub fn current() -> Self {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Self::by_id(uid).ok().flatten().unwrap_or_else(|| Self {
-            name: uid.to_string(),
-            uid,
-            gid,
-            home: "/".into(),
-            shell: "/bin/sh".into(),
-        })
+        Self::by_id(uid).ok().flatten().unwrap_or_else(|| Self::unknown(uid, gid))
+    }
+
+    /// Somebody whom the database does not know.
+    pub(crate) fn unknown(uid: u32, gid: u32) -> Self {
+        Self { name: uid.to_string(), uid, gid, home: "/".into(), shell: "/bin/sh".into() }
     }
 
     fn named(name: &str) -> io::Result<Option<Self>> {
