@@ -63,3 +63,17 @@ fn private_folders_and_empty_ones_are_refused() {
     let missing = look(&dir.path().join("missing"), Options::default());
     assert!(matches!(missing, Err(LookError::Unreadable { .. })));
 }
+
+/// `examples/` shows what `doorstep init` writes, so it must be what it writes. `UPDATE_FIXTURES=1` writes it anew.
+#[test]
+fn examples_are_current() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    for name in ["flask", "django", "fastapi", "node", "site", "files"] {
+        let text = look(&examples.join(name), Options::default()).unwrap().config();
+        let path = examples.join(name).join("doorstep.toml");
+        if std::env::var_os("UPDATE_FIXTURES").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap_or_default(), text, "{name} (UPDATE_FIXTURES=1 accepts it)");
+    }
+}

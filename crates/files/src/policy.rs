@@ -24,6 +24,8 @@ pub enum Secret {
     Database,
     /// What an editor or a careful person left beside a file; it bypasses whatever protects the file itself.
     Backup,
+    /// doorstep's own file, which tells of passwords' hashes and of the inside of the network.
+    Configuration,
     /// An upload that is not complete.
     Partial,
 }
@@ -60,6 +62,8 @@ pub fn secret(name: &[u8]) -> Option<Secret> {
         Some(Secret::Database)
     } else if is_backup(name) {
         Some(Secret::Backup)
+    } else if name.eq_ignore_ascii_case(b"doorstep.toml") {
+        Some(Secret::Configuration)
     } else {
         None
     }
@@ -110,6 +114,7 @@ mod tests {
             ("config.php~", Secret::Backup),
             ("config.php.bak", Secret::Backup),
             ("a.swp", Secret::Backup),
+            ("doorstep.toml", Secret::Configuration),
         ];
         for (name, kind) in secrets {
             assert_eq!(secret(name.as_bytes()), Some(kind), "{name}");
