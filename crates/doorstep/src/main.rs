@@ -9,6 +9,7 @@ mod lifecycle;
 mod limits;
 mod look;
 mod password;
+mod plane;
 mod port;
 mod screen;
 mod share;

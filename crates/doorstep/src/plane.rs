@@ -4,7 +4,7 @@ use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 
 use doorstep_http::Engine;
-use doorstep_net::{Accepting, DrainControl, Quota, TlsSelect, WorkerMain, Workers, accept_loop};
+use doorstep_net::{Accepting, DrainControl, Patience, Quota, TlsSelect, WorkerMain, Workers, accept_loop};
 use tokio::net::TcpListener;
 
 /// A bound socket, what is spoken on it, and who answers.
@@ -60,8 +60,8 @@ impl Plane {
     }
 
     /// Stops accepting and lets connections finish what is in flight.
-    pub fn drain(&self) {
-        self.drain.start();
+    pub fn drain(&self, patience: Patience) {
+        self.drain.start(patience);
     }
 
     /// Ends when the last connection of a drain is gone.

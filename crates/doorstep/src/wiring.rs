@@ -9,13 +9,11 @@ use doorstep_guard::Stop;
 use doorstep_http::limits::Limits;
 use doorstep_http::{Engine, Observer, RouteTable, Service, SiteRoutes, TableOptions};
 use doorstep_model::{Action, Listener, Site, Spec, TlsPolicy};
-use doorstep_net::{
-    Accepting, BindError, Connector, DrainControl, ListenerGroup, Patience, Quota, Workers, accept_loop,
-    raise_descriptor_limit,
-};
+use doorstep_net::{BindError, Connector, ListenerGroup, Quota, TlsSelect, raise_descriptor_limit};
 use doorstep_proxy::ReverseProxy;
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+
+use crate::plane::{Plane, Socket};
 
 /// Listeners of a spec, bound and not yet accepting.
 pub struct Bound {
@@ -36,12 +34,7 @@ pub struct Options {
 }
 
 /// A running engine.
-pub struct Running {
-    workers: Workers,
-    drain: DrainControl,
-    close: DrainControl,
-    quota: Arc<Quota>,
-}
+pub struct Running(Plane);
 
 impl Bound {
     /// Binds every listener once per worker.
@@ -73,63 +66,39 @@ impl Running {
         let most = bound.listeners.iter().filter_map(|(listener, _)| listener.max_connections).min();
         let quota = Quota::new(raise_descriptor_limit().min(most.unwrap_or(usize::MAX)));
         let engine = Engine::new(routes, options.observer.clone(), Limits::default());
-        let (drain, watch) = DrainControl::new();
-        let (close, closing) = DrainControl::new();
-
-        let mut sockets: Vec<Vec<_>> = (0..options.workers).map(|_| Vec::new()).collect();
+        let mut sockets: Vec<Vec<Socket>> = (0..options.workers).map(|_| Vec::new()).collect();
         for (listener, group) in bound.listeners {
-            let tls = match listener.tls {
+            let tls: Option<Arc<dyn TlsSelect>> = match listener.tls {
                 TlsPolicy::Plain => None,
                 TlsPolicy::LocalCertificate | TlsPolicy::Sites => {
-                    Some(options.tls.clone().context("a listener needs a certificate")?)
+                    Some(Arc::new(options.tls.clone().context("a listener needs a certificate")?))
                 }
             };
-            for (worker, socket) in group.sockets.into_iter().enumerate() {
-                sockets[worker].push((socket, tls.clone()));
+            for (worker, listener) in group.sockets.into_iter().enumerate() {
+                sockets[worker].push(Socket { listener, tls: tls.clone(), engine: engine.clone(), proxy_from: Arc::default() });
             }
         }
-        let mut mains: Vec<doorstep_net::WorkerMain> = Vec::new();
-        for sockets in sockets {
-            let (engine, quota, watch, closing) = (engine.clone(), quota.clone(), watch.clone(), closing.clone());
-            mains.push(Box::new(move || {
-                Box::pin(async move {
-                    for (socket, tls) in sockets {
-                        // A socket that the runtime cannot watch leaves the others at work.
-                        let Ok(listener) = TcpListener::from_std(socket) else { continue };
-                        let handler = Arc::new(engine.clone());
-                        let tls = tls.map(|tls| Arc::new(tls) as Arc<dyn doorstep_net::TlsSelect>);
-                        let accepting = Accepting { tls, ..Accepting::new(handler, quota.clone()) };
-                        tokio::spawn(accept_loop(listener, accepting, watch.clone()));
-                    }
-                    drop((engine, quota, watch));
-                    closing.started().await;
-                })
-            }));
-        }
-        drop(watch);
-        Ok(Self { workers: Workers::start(mains).context("worker threads cannot be started")?, drain, close, quota })
+        Ok(Self(Plane::start(sockets, quota).context("worker threads cannot be started")?))
     }
 
     /// Connections open now.
     pub fn open_connections(&self) -> usize {
-        self.quota.open()
+        self.0.open_connections()
     }
 
     /// Stops accepting and lets connections finish what is in flight.
     pub fn drain(&self) {
-        self.drain.start(Patience::Now);
+        self.0.drain(doorstep_net::Patience::Now);
     }
 
     /// Ends when the last connection of a drain is gone.
     pub async fn drained(&self) {
-        self.drain.finished().await;
+        self.0.drained().await;
     }
 
     /// Ends at once; what is in flight is cut.
     pub fn close(self) {
-        self.drain.start(Patience::Now);
-        self.close.start(Patience::Now);
-        self.workers.join();
+        self.0.close();
     }
 }
 

@@ -76,10 +76,10 @@ async fn begin(start: Start, says: &Says) -> Result<Serving, String> {
 
 fn confine(start: &Start, spec: &Spec, shape: &Shape, says: &Says) -> Result<(), String> {
     let rules = WorkerRules {
-        user: start.user,
+        user: start.user.map(|(uid, _)| uid.to_string()),
         read: shape.read.clone(),
         write: shape.write.clone(),
-        filter: spec.daemon.sandbox,
+        shut_in: spec.daemon.sandbox,
     };
     let confinement = confine_worker(&rules).map_err(|error| format!("{error}. {}", error.fix()))?;
     for note in &confinement.notes {
