@@ -4,6 +4,7 @@
 mod answers;
 mod apps;
 mod configuration;
+mod greeting;
 pub mod handover;
 mod process;
 mod reload;
