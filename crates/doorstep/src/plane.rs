@@ -71,8 +71,8 @@ impl Plane {
 
     /// Ends at once; what is in flight is cut.
     pub fn close(self) {
-        self.drain.start();
-        self.close.start();
+        self.drain.start(Patience::Now);
+        self.close.start(Patience::Now);
         self.workers.join();
     }
 }
