@@ -1,4 +1,4 @@
-//! Services that answer by themselves: elsewhere, a fixed text, not now, nothing.
+//! Services that answer by themselves: elsewhere, a fixed text, not now.
 
 use bytes::Bytes;
 use doorstep_model::spec;
@@ -25,10 +25,6 @@ pub struct Maintenance {
     message: String,
     retry_after: HeaderValue,
 }
-
-/// The 404 of a site whose routes all do not match, for [`crate::SiteRoutes::fallback`] with the site's guards and
-/// filters around it.
-pub struct NotFound;
 
 impl Redirect {
     /// # Errors
@@ -87,12 +83,6 @@ impl Service for Maintenance {
         let response = pages::problem(&request, StatusCode::SERVICE_UNAVAILABLE, &self.message);
         let response = response.with(header::RETRY_AFTER, self.retry_after.clone());
         Box::pin(std::future::ready(response))
-    }
-}
-
-impl Service for NotFound {
-    fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
-        Box::pin(std::future::ready(pages::nothing_here(&request)))
     }
 }
 

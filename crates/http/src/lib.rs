@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod body;
 mod captures;
+pub mod coding;
 mod date;
 mod engine;
 mod forwarded;

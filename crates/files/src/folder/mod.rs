@@ -21,8 +21,8 @@ use crate::policy::Policy;
 use crate::query::Query;
 use crate::root::Root;
 use crate::upload::{self, Uploads};
-use crate::variant::coding::Accepted;
 use crate::{FilesError, cors, zip};
+use doorstep_http::coding::Accepted;
 
 /// Serves a folder. What it answers is at most [`crate::limits::CACHE_TRUST`] older than the disk.
 pub struct FolderService {

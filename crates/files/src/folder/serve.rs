@@ -10,8 +10,8 @@ use super::small::{self, Small};
 use super::{FolderService, headers_of};
 use crate::limits::{MAX_COMPRESSED, MAX_SMALL_FILE};
 use crate::mime;
-use crate::variant::coding::{Accepted, Coding};
 use crate::variant::{Source, Variant};
+use doorstep_http::coding::{Accepted, Coding};
 
 impl FolderService {
     /// Answers with an open file, which is kept under `path` if it is small.

@@ -14,8 +14,8 @@ use crate::limits::{CACHE_SETTLED, CACHE_TRUST, CACHED_OVERHEAD, MAX_READ_TRIES,
 use crate::read;
 use crate::root::Root;
 use crate::stamp::Stamp;
-use crate::variant::coding::{Accepted, Coding};
-use crate::variant::{Source, Variant, compress};
+use crate::variant::{Source, Variant};
+use doorstep_http::coding::{Accepted, Coding, compress};
 
 /// The file as it is, and, made when they are first asked for, what compressed siblings and compression give.
 pub struct Small {
@@ -158,7 +158,7 @@ impl Small {
         }
         if let Some(coding) = self.to_compress(accepted, wants_parts) {
             let bytes = self.bytes.clone();
-            let made = read::elsewhere(move || compress::compress(coding, &bytes)).await.ok();
+            let made = read::elsewhere(move || compress(coding, &bytes)).await.ok();
             let smaller = made.filter(|made| made.len() < self.bytes.len());
             let variant = smaller.map(|made| Variant::compressed(&self.headers, made, &self.stamp, coding));
             let _ = self.compressed[coding as usize].set(variant);

@@ -30,8 +30,8 @@ use crate::limits::{LISTING_COMPRESSED_FROM, MAX_LISTED_IN_FLIGHT, MAX_SCANS};
 use crate::query::Query;
 use crate::random;
 use crate::root::Root;
-use crate::variant::coding::{Accepted, Coding};
 use crate::variant::compress::Compressed;
+use doorstep_http::coding::{Accepted, Coding};
 
 /// What a listing says beyond the folder itself.
 #[derive(Clone, Debug, Default)]

@@ -16,9 +16,9 @@ use crate::limits::{MAX_COMPRESSED, MIN_COMPRESSED};
 use crate::query::Query;
 use crate::root::Root;
 use crate::stamp::Stamp;
-use crate::variant::coding::{Accepted, Coding};
 use crate::variant::{Source, Variant};
 use crate::{FilesError, cors, disposition, mime};
+use doorstep_http::coding::{Accepted, Coding};
 
 /// Serves one file. `/` is a page about it, `/NAME` the file, `/NAME?download` the same to be saved.
 pub struct FileService {

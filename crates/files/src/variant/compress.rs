@@ -1,40 +1,22 @@
 //! Compressing on the way, in bounded memory and away from the data plane.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use brotli::CompressorWriter;
 use bytes::Bytes;
 use doorstep_http::BodyError;
-use flate2::write::GzEncoder;
+use doorstep_http::coding::{Coding, Encoder};
 use http_body::Frame;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
-use super::coding::Coding;
 use crate::limits::{FILE_CHUNK, MAX_COMPRESSORS};
 
-const GZIP_LEVEL: u32 = 5;
-const ZSTD_LEVEL: i32 = 3;
-const BROTLI_QUALITY: u32 = 4;
-/// Base-2 logarithm of the window in bytes, for brotli and zstd: what an encoder holds in memory grows with it.
-const WINDOW_LOG: u32 = 19;
-
 static COMPRESSORS: Semaphore = Semaphore::const_new(MAX_COMPRESSORS);
-
-/// Compresses what is in memory. Takes milliseconds for tens of kilobytes: not for the data plane.
-///
-/// # Errors
-/// Only where there is no memory.
-pub fn compress(coding: Coding, bytes: &[u8]) -> io::Result<Bytes> {
-    let mut encoder = Encoder::new(coding)?;
-    encoder.write_all(bytes)?;
-    encoder.finish().map(Bytes::from)
-}
 
 /// A body that is compressed as the client takes it. Making its bytes and compressing them happen in blocking threads,
 /// one step at a time.
@@ -146,63 +128,14 @@ impl Chunks for FileChunks {
     }
 }
 
-enum Encoder {
-    Brotli(Box<CompressorWriter<Vec<u8>>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
-    Gzip(GzEncoder<Vec<u8>>),
-}
-
-impl Encoder {
-    fn new(coding: Coding) -> io::Result<Self> {
-        Ok(match coding {
-            Coding::Brotli => {
-                Self::Brotli(Box::new(CompressorWriter::new(Vec::new(), 32 * 1024, BROTLI_QUALITY, WINDOW_LOG)))
-            }
-            Coding::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-                encoder.window_log(WINDOW_LOG)?;
-                Self::Zstd(encoder)
-            }
-            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
-        })
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Brotli(encoder) => encoder.write_all(bytes),
-            Self::Zstd(encoder) => encoder.write_all(bytes),
-            Self::Gzip(encoder) => encoder.write_all(bytes),
-        }
-    }
-
-    /// What has come out so far.
-    fn take(&mut self) -> Vec<u8> {
-        std::mem::take(match self {
-            Self::Brotli(encoder) => encoder.get_mut(),
-            Self::Zstd(encoder) => encoder.get_mut(),
-            Self::Gzip(encoder) => encoder.get_mut(),
-        })
-    }
-
-    fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Brotli(encoder) => Ok(encoder.into_inner()),
-            Self::Zstd(encoder) => encoder.finish(),
-            Self::Gzip(encoder) => encoder.finish(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
-    use doorstep_http::Body;
-    use proptest::prelude::*;
+    use std::io::{Read, Write};
 
     use super::*;
+    use doorstep_http::Body;
 
-    pub fn decompress(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+    fn decompress(coding: Coding, bytes: &[u8]) -> Vec<u8> {
         let mut plain = Vec::new();
         match coding {
             Coding::Brotli => brotli::Decompressor::new(bytes, 4096).read_to_end(&mut plain),
@@ -211,17 +144,6 @@ mod tests {
         }
         .unwrap();
         plain
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-
-        #[test]
-        fn what_goes_in_comes_out(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
-            for coding in Coding::BY_SIZE {
-                prop_assert_eq!(decompress(coding, &compress(coding, &bytes).unwrap()), &bytes[..]);
-            }
-        }
     }
 
     fn file_of(bytes: &[u8]) -> Arc<File> {

@@ -1,6 +1,5 @@
 //! One representation of one file, ready to be sent: as it is or compressed, from memory or from the disk.
 
-pub mod coding;
 pub mod compress;
 mod conditional;
 mod multipart;
@@ -16,12 +15,12 @@ use doorstep_http::{Body, Kind, Request, Response, pages};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
-use self::coding::Coding;
 use self::compress::Compressed;
 use self::conditional::{Validators, Verdict};
 use self::multipart::Multipart;
 use self::range::Selection;
 use crate::stamp::Stamp;
+use doorstep_http::coding::Coding;
 
 /// A representation and the headers it is sent with.
 #[derive(Debug)]

@@ -13,10 +13,9 @@ use http::header::{self, HeaderValue};
 use ipnet::IpNet;
 
 use self::hosts::{Hosts, Named};
-use self::matcher::Compiled;
 pub use self::matcher::anchored;
 pub use self::nested::Routes;
-use crate::{Captures, Kind, Request, Response, Service, pages};
+use crate::{Kind, Request, Response, Service, pages};
 
 /// Finds the service for a request. Immutable once in use; replaced as a whole.
 #[derive(Default)]
@@ -66,24 +65,14 @@ pub struct SiteRoutes {
     pub https: HttpsPolicy,
     /// Only connections on which the client has shown a certificate for this very site may come in.
     pub client_auth: bool,
-    /// First match in order.
+    /// First match in order; what none matches is a 404.
     pub routes: Vec<(Matcher, Arc<dyn Service>)>,
-    /// Answers what no route matches; `None` is a plain 404.
-    pub fallback: Option<Arc<dyn Service>>,
 }
 
 impl SiteRoutes {
     /// A site without a name, TLS rules, or aliases.
     pub fn new(hosts: HostPolicy, routes: Vec<(Matcher, Arc<dyn Service>)>) -> Self {
-        Self {
-            name: None,
-            hosts,
-            redirect_from: Vec::new(),
-            https: HttpsPolicy::Optional,
-            client_auth: false,
-            routes,
-            fallback: None,
-        }
+        Self { name: None, hosts, redirect_from: Vec::new(), https: HttpsPolicy::Optional, client_auth: false, routes }
     }
 
     /// What `site` says, with a service for each of its routes, in their order.
@@ -95,7 +84,6 @@ impl SiteRoutes {
             https: site.https,
             client_auth: site.client_ca.is_some(),
             routes: site.routes.iter().map(|route| route.matcher.clone()).zip(services).collect(),
-            fallback: None,
         }
     }
 }
@@ -120,8 +108,7 @@ struct Entry {
     name: Option<Arc<str>>,
     https: HttpsPolicy,
     client_auth: bool,
-    routes: Vec<(Compiled, Arc<dyn Service>)>,
-    fallback: Option<Arc<dyn Service>>,
+    routes: Routes,
 }
 
 /// What the table says of a request.
@@ -147,13 +134,11 @@ impl RouteTable {
     /// # Errors
     /// A matcher that cannot be compiled.
     pub fn add_site(&mut self, site: SiteRoutes) -> Result<(), RouteError> {
-        let compiled = site.routes.into_iter().map(|(matcher, service)| Ok((Compiled::new(&matcher)?, service)));
         let entry = Entry {
             name: site.name.map(Arc::from),
             https: site.https,
             client_auth: site.client_auth,
-            routes: compiled.collect::<Result<_, RouteError>>()?,
-            fallback: site.fallback,
+            routes: Routes::new(site.routes)?,
         };
         self.hosts.add(self.sites.len(), &site.hosts, &site.redirect_from);
         self.sites.push(entry);
@@ -175,7 +160,10 @@ impl RouteTable {
         };
         let to = match self.not_here(request, named, site) {
             Some(response) => Destination::Answer(response),
-            None => site.route(request),
+            None => match site.routes.find(request) {
+                Some(service) => Destination::Service(service),
+                None => Destination::Answer(pages::nothing_here(request)),
+            },
         };
         Routed { site: site.name.as_ref(), to }
     }
@@ -243,21 +231,6 @@ impl RouteTable {
             Some(port) => format!(":{port}"),
         };
         moved(request, "https", host, &port)
-    }
-}
-
-impl Entry {
-    fn route(&self, request: &mut Request) -> Destination<'_> {
-        let found = self.routes.iter().find_map(|(matcher, service)| Some((matcher.find(request)?, service)));
-        if let Some((captures, service)) = found {
-            request.captures = captures;
-            return Destination::Service(service.as_ref());
-        }
-        request.captures = Captures::default();
-        match &self.fallback {
-            Some(service) => Destination::Service(service.as_ref()),
-            None => Destination::Answer(pages::nothing_here(request)),
-        }
     }
 }
 

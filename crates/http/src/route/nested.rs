@@ -18,17 +18,23 @@ impl Routes {
         let compiled = routes.into_iter().map(|(matcher, service)| Ok((Compiled::new(&matcher)?, service)));
         compiled.collect::<Result<_, _>>().map(Self)
     }
+
+    /// The service of the first match, whose captures are noted in the request.
+    pub(super) fn find(&self, request: &mut Request) -> Option<&dyn Service> {
+        let found = self.0.iter().find_map(|(matcher, service)| Some((matcher.find(request)?, service)));
+        let (captures, service) =
+            found.map_or((Captures::default(), None), |(captures, service)| (captures, Some(service)));
+        request.captures = captures;
+        service.map(|service| service.as_ref())
+    }
 }
 
 impl Service for Routes {
     fn call<'a>(&'a self, mut request: Request) -> BoxFuture<'a, Response> {
-        let found = self.0.iter().find_map(|(matcher, service)| Some((matcher.find(&request)?, service)));
-        if let Some((captures, service)) = found {
-            request.captures = captures;
-            return service.call(request);
+        match self.find(&mut request) {
+            Some(service) => service.call(request),
+            None => Box::pin(std::future::ready(pages::nothing_here(&request))),
         }
-        request.captures = Captures::default();
-        Box::pin(std::future::ready(pages::nothing_here(&request)))
     }
 }
 

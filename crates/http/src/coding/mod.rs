@@ -1,6 +1,10 @@
 //! Content codings and which of them a client takes (RFC 9110 section 12.5.3).
 
+mod encoder;
+
 use http::header::{self, HeaderMap};
+
+pub use self::encoder::{Encoder, compress};
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,11 @@ impl Coding {
             Self::Zstd => "zstd",
             Self::Gzip => "gzip",
         }
+    }
+
+    /// The coding of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::BY_SIZE.into_iter().find(|coding| coding.name() == name)
     }
 
     /// What a compressed sibling's name ends with.
@@ -69,6 +78,12 @@ impl Accepted {
 
     pub fn is_none(self) -> bool {
         self.0 == [0; 3]
+    }
+
+    /// Of `own`, in order of our preference, the coding that the client wants most.
+    pub fn best(self, own: &[Coding]) -> Option<Coding> {
+        let weight = |coding: &Coding| self.0[*coding as usize];
+        own.iter().rev().copied().filter(|coding| weight(coding) > 0).max_by_key(weight)
     }
 
     /// The codings that the client takes: what it wants most first, then in our own order.
@@ -133,5 +148,11 @@ mod tests {
             assert_eq!(order(value), expected, "{value}");
         }
         assert!(Accepted::of(&HeaderMap::new()).is_none());
+        let headers =
+            HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br;q=0.9, zstd"))]);
+        let accepted = Accepted::of(&headers);
+        assert_eq!(accepted.best(&[Coding::Zstd, Coding::Gzip]), Some(Coding::Zstd));
+        assert_eq!(accepted.best(&[Coding::Brotli, Coding::Gzip]), Some(Coding::Gzip));
+        assert_eq!(accepted.best(&[]), None);
     }
 }
