@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use time::OffsetDateTime;
 
 use crate::local::Subject;
-use crate::{CertsError, limits, store};
+use crate::{CertsError, limits};
 
 /// A certificate with its key, kept in one file, so that the two always fit together.
 pub(crate) struct Bundle {
@@ -57,7 +57,7 @@ impl Bundle {
 
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("the {what} in it is damaged"));
-        let pem = store::read_private(path)?;
+        let pem = doorstep_store::read_private(path)?;
         Ok(Self {
             key: PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| damaged("key"))?,
             certificate: CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| damaged("certificate"))?,
@@ -108,7 +108,7 @@ fn unfit(error: rustls::Error) -> Unfit {
 
 /// 127 random bits. rcgen would derive the number from the key, and browsers refuse two certificates of one issuer
 /// with the same number.
-fn random_serial() -> Result<SerialNumber, CertsError> {
+pub(crate) fn random_serial() -> Result<SerialNumber, CertsError> {
     let mut bytes = [0u8; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CertsError::Random)?;
     bytes[0] = bytes[0] & 0x7f | 0x40;

@@ -9,6 +9,13 @@ pub enum CertsError {
     Generate(#[from] rcgen::Error),
     #[error("this computer gave no random numbers for a certificate")]
     Random,
+    #[error("{0}")]
+    Tls(#[from] rustls::Error),
+    /// A file's content.
+    #[error("{0}")]
+    Pem(String),
+    #[error("{path}: {source}")]
+    Io { path: std::path::PathBuf, source: std::io::Error },
 }
 
 impl CertsError {
@@ -16,7 +23,7 @@ impl CertsError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::NoNames | Self::Generate(_) => Blame::Doorstep,
-            Self::Random => Blame::Environment,
+            Self::Random | Self::Tls(_) | Self::Pem(_) | Self::Io { .. } => Blame::Environment,
         }
     }
 }

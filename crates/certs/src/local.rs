@@ -17,7 +17,7 @@ use rcgen::KeyPair;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::bundle::{Bundle, Unfit};
-use crate::{CertsError, fingerprint, limits, store};
+use crate::{CertsError, fingerprint, limits};
 
 /// A certificate with its key, ready for rustls, and what to tell the user about it.
 #[derive(Debug)]
@@ -90,7 +90,8 @@ pub fn certificate(dir: Option<&Path>, subject: &Subject, now: SystemTime) -> Re
         None => KeyPair::generate()?,
     };
     let bundle = Bundle::generate(subject, &key, now)?;
-    let kept = store::make_private_dir(dir).and_then(|()| store::write_private(&path, bundle.to_pem()));
+    let kept = doorstep_store::make_private_dir(dir)
+        .and_then(|()| doorstep_store::write_private(&path, bundle.to_pem().as_bytes()));
     match kept {
         Ok(()) => forget_oldest(dir),
         Err(error) => findings.push(not_kept(&format!("{} could not be written: {error}", path.display()))),
@@ -235,7 +236,7 @@ mod tests {
             let text = fs::read_to_string(&file).unwrap();
             let damaged = damage(text.clone());
             assert_ne!(text, damaged, "damage {number} changes nothing");
-            store::write_private(&file, &damaged).unwrap();
+            doorstep_store::write_private(&file, damaged.as_bytes()).unwrap();
             let local = certificate(Some(dir.path()), &subject, now()).unwrap();
             assert_eq!(ids(&local), ["local-certificate-replaced"], "damage {number}");
             let again = certificate(Some(dir.path()), &subject, now()).unwrap();
@@ -256,7 +257,7 @@ mod tests {
             .collect();
         let certificate_of = |text: &str| text[text.find("-----BEGIN CERTIFICATE").unwrap()..].to_owned();
         let mixed = texts[0].replace(&certificate_of(&texts[0]), &certificate_of(&texts[1]));
-        store::write_private(&subject.file(dirs[0].path()), &mixed).unwrap();
+        doorstep_store::write_private(&subject.file(dirs[0].path()), mixed.as_bytes()).unwrap();
         let local = certificate(Some(dirs[0].path()), &subject, now()).unwrap();
         assert_eq!(ids(&local), ["local-certificate-replaced"]);
     }

@@ -28,7 +28,7 @@ pub fn certificate(args: &ShareArgs, addresses: &[SocketAddr]) -> Result<Certifi
     let subject = Subject::new(names(args), numbers(addresses));
     let failed =
         |error: &dyn std::fmt::Display| Failure::new(Code::Failed, format!("there is no certificate: {error}"));
-    let dir = doorstep_certs::state_dir();
+    let dir = doorstep_store::user_state_dir();
     let made = local::certificate(dir.as_deref(), &subject, SystemTime::now()).map_err(|error| failed(&error))?;
     let config = doorstep_net::server_config(made.chain, made.key).map_err(|error| failed(&error))?;
     Ok(Certificate { config, fingerprint: made.fingerprint, findings: made.findings })

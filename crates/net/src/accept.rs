@@ -108,6 +108,10 @@ async fn prepare(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<dyn TlsSel
         Some(tls) => {
             let stream = tokio::time::timeout(TLS_HANDSHAKE, handshake(socket, tls.as_ref())).await.ok()??;
             let (_, session) = stream.get_ref();
+            // The handshake was the whole answer (RFC 8737 section 3), and it asked for no client certificate.
+            if session.alpn_protocol() == Some(ACME_TLS) {
+                return None;
+            }
             let tls = TlsInfo {
                 sni: session.server_name().map(str::to_ascii_lowercase),
                 h2: session.alpn_protocol() == Some(b"h2"),
@@ -117,6 +121,9 @@ async fn prepare(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<dyn TlsSel
     };
     Some(Conn { io, info: Arc::new(ConnInfo { peer, local, tls, accepted }) })
 }
+
+/// The protocol of the ACME challenge tls-alpn-01 (RFC 8737 section 6.2).
+const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// The alert `unrecognized_name`, as a record of TLS 1.2 (RFC 8446 sections 5.1 and 6.2).
 const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];

@@ -4,4 +4,4 @@ mod atomic;
 mod state;
 
 pub use atomic::{make_private_dir, read_private, write_private, write_public};
-pub use state::{StateDir, StateError, default_state_dir};
+pub use state::{StateDir, StateError, default_state_dir, user_state_dir};

@@ -46,12 +46,17 @@ impl StateError {
     }
 }
 
-/// Where a daemon keeps its state by default: `/var/lib/doorstep` for root, else `$XDG_STATE_HOME/doorstep`, else
-/// `~/.local/state/doorstep` (XDG Base Directory Specification). `None` if there is no home.
+/// Where a daemon keeps its state by default: `/var/lib/doorstep` for root, else [`user_state_dir`].
 pub fn default_state_dir() -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Some("/var/lib/doorstep".into());
     }
+    user_state_dir()
+}
+
+/// Where this user's programs keep their state: `$XDG_STATE_HOME/doorstep`, else `~/.local/state/doorstep` (XDG Base
+/// Directory Specification). `None` if there is no home.
+pub fn user_state_dir() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     Some(base.join("doorstep"))

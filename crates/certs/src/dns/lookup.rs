@@ -1,0 +1,124 @@
+use std::net::{IpAddr, SocketAddr};
+
+use doorstep_model::Blame;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use crate::fault::Fault;
+use crate::limits::{ADDRESSES, CNAMES, PRECHECK};
+
+/// Questions to name servers, without caches and without /etc/hosts: an authority sees neither.
+#[derive(Clone)]
+pub(crate) struct Lookup {
+    resolver: TokioResolver,
+}
+
+impl Lookup {
+    /// Asks `server`, or those of the system.
+    pub fn new(server: Option<SocketAddr>) -> Result<Self, Fault> {
+        let broken = |error: NetError| {
+            let what = format!("this computer's name servers cannot be asked: {error}.");
+            Fault::new("dns-resolver", Blame::Environment, what, "Name a name server in /etc/resolv.conf.")
+        };
+        let mut builder = match server {
+            Some(server) => {
+                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                    connection.port = server.port();
+                    connection
+                });
+                let server = NameServerConfig::new(server.ip(), true, connections.to_vec());
+                let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            }
+            None => TokioResolver::builder_tokio().map_err(broken)?,
+        };
+        let options = builder.options_mut();
+        options.cache_size = 0;
+        options.use_hosts_file = ResolveHosts::Never;
+        options.timeout = PRECHECK;
+        options.attempts = 2;
+        Ok(Self { resolver: builder.build().map_err(broken)? })
+    }
+
+    /// All addresses of a host name, IPv6 first, as authorities prefer it. Empty where the name does not exist.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Fault> {
+        let (v6, v4) = tokio::join!(self.ask(host, RecordType::AAAA), self.ask(host, RecordType::A));
+        let mut addresses = Vec::new();
+        for data in v6?.into_iter().chain(v4?) {
+            match data {
+                RData::A(address) => addresses.push(IpAddr::V4(address.0)),
+                RData::AAAA(address) => addresses.push(IpAddr::V6(address.0)),
+                _ => {}
+            }
+        }
+        addresses.truncate(ADDRESSES);
+        Ok(addresses)
+    }
+
+    /// The texts at `name`.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, Fault> {
+        let texts = self.ask(name, RecordType::TXT).await?.into_iter().filter_map(|data| match data {
+            RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect()),
+            _ => None,
+        });
+        Ok(texts.collect())
+    }
+
+    /// Where the CNAME records that begin at `name` lead; `name` itself where there are none.
+    pub async fn canonical(&self, name: &str) -> Result<String, Fault> {
+        let mut at = name.to_owned();
+        for _ in 0..CNAMES {
+            let next = self.ask(&at, RecordType::CNAME).await?.into_iter().find_map(|data| match data {
+                RData::CNAME(target) => Some(target.0.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
+                _ => None,
+            });
+            match next {
+                Some(next) => at = next,
+                None => return Ok(at),
+            }
+        }
+        let what = format!("the CNAME records at {name} lead on and on.");
+        Err(Fault::new(
+            "dns-cname-loop",
+            Blame::Environment,
+            what,
+            format!("Let {name} lead to where the record is to be put."),
+        ))
+    }
+
+    /// The zone that `name` lies in: the nearest name above with an SOA record.
+    pub async fn zone(&self, name: &str) -> Result<String, Fault> {
+        let mut at = name;
+        loop {
+            let found = self.ask(at, RecordType::SOA).await?.iter().any(|data| matches!(data, RData::SOA(_)));
+            if found {
+                return Ok(at.to_owned());
+            }
+            match at.split_once('.') {
+                Some((_, above)) if above.contains('.') => at = above,
+                _ => {
+                    let what = format!("no DNS zone was found for {name}.");
+                    return Err(Fault::new("dns-zone", Blame::Environment, what, "Give it as `zone` in [dns]."));
+                }
+            }
+        }
+    }
+
+    /// The records of one kind; none where the name, or that kind of record, does not exist.
+    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, Fault> {
+        let failed = |why: &dyn std::fmt::Display| {
+            let what = format!("looking up {name} ({kind}) failed: {why}.");
+            Fault::new("dns-lookup", Blame::Environment, what, "Check that this computer's name server answers.")
+        };
+        let mut asked = Name::from_ascii(name).map_err(|error| failed(&error))?;
+        asked.set_fqdn(true);
+        match self.resolver.lookup(asked, kind).await {
+            Ok(lookup) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
+            Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}

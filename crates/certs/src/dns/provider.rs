@@ -1,0 +1,219 @@
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dns_update::{DnsUpdater, TsigAlgorithm};
+use doorstep_model::{Blame, DnsProvider};
+
+use crate::fault::Fault;
+
+/// How long one request to a provider may take.
+const TIMEOUT: Option<Duration> = Some(Duration::from_secs(30));
+
+type Make = fn(&Settings<'_>) -> Result<DnsUpdater, Problem>;
+
+/// A provider: its name in the configuration, its settings (optional ones with `?`), and how it is made.
+struct Kind(&'static str, &'static [&'static str], Make);
+
+/// Providers by name, with the settings that each takes; a `?` marks those that may be left out. All take `zone?` besides.
+pub fn dns_providers() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    KINDS.iter().map(|Kind(name, settings, _)| (*name, *settings))
+}
+
+/// A client for `provider`.
+pub(crate) fn updater(provider: &DnsProvider) -> Result<DnsUpdater, Fault> {
+    let Some(Kind(name, known, make)) = KINDS.iter().find(|Kind(name, ..)| *name == provider.kind) else {
+        let all: Vec<&str> = dns_providers().map(|(name, _)| name).collect();
+        let what = format!("the DNS provider {:?} is not known.", provider.kind);
+        return Err(fault(what, format!("Use one of: {}.", all.join(", "))));
+    };
+    let is_known = |key: &str| key == "zone" || known.iter().any(|known| known.trim_end_matches('?') == key);
+    if let Some(unknown) = provider.settings.keys().find(|key| !is_known(key)) {
+        let what = format!("the DNS provider {name} has no setting {unknown:?}.");
+        return Err(fault(what, format!("It takes: {}.", known.join(", "))));
+    }
+    make(&Settings(provider)).map_err(|problem| match problem {
+        Problem::Missing(key) => {
+            fault(format!("the DNS provider {name} needs the setting {key:?}."), format!("Add {key} to [dns]."))
+        }
+        Problem::Refused(why) => fault(
+            format!("the DNS provider {name} cannot be used with these settings: {why}."),
+            "Correct them in [dns].".into(),
+        ),
+    })
+}
+
+fn fault(what: String, fix: String) -> Fault {
+    Fault::new("dns-provider", Blame::Environment, what, fix)
+}
+
+enum Problem {
+    Missing(&'static str),
+    Refused(String),
+}
+
+impl From<dns_update::Error> for Problem {
+    fn from(error: dns_update::Error) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+struct Settings<'a>(&'a DnsProvider);
+
+impl Settings<'_> {
+    fn get(&self, key: &'static str) -> Result<&str, Problem> {
+        self.maybe(key).ok_or(Problem::Missing(key))
+    }
+
+    fn maybe(&self, key: &str) -> Option<&str> {
+        self.0.settings.get(key).map(|value| value.reveal().as_str())
+    }
+}
+
+const KINDS: &[Kind] = &[
+    Kind("rfc2136", &["server", "key_name", "key", "algorithm?"], rfc2136),
+    Kind("arvancloud", &["token"], |s| Ok(DnsUpdater::new_arvancloud(s.get("token")?, TIMEOUT)?)),
+    Kind("bunny", &["token"], |s| Ok(DnsUpdater::new_bunny(s.get("token")?, TIMEOUT)?)),
+    Kind("cloudflare", &["token"], |s| Ok(DnsUpdater::new_cloudflare(s.get("token")?, TIMEOUT)?)),
+    Kind("constellix", &["key", "secret"], |s| {
+        Ok(DnsUpdater::new_constellix(s.get("key")?, s.get("secret")?, TIMEOUT)?)
+    }),
+    Kind("ddnss", &["token"], |s| Ok(DnsUpdater::new_ddnss(s.get("token")?, TIMEOUT)?)),
+    Kind("desec", &["token"], |s| Ok(DnsUpdater::new_desec(s.get("token")?, TIMEOUT)?)),
+    Kind("digitalocean", &["token"], |s| Ok(DnsUpdater::new_digitalocean(s.get("token")?, TIMEOUT)?)),
+    Kind("dnsimple", &["token", "account"], |s| {
+        Ok(DnsUpdater::new_dnsimple(s.get("token")?, s.get("account")?, TIMEOUT)?)
+    }),
+    Kind("dnsmadeeasy", &["key", "secret"], |s| {
+        Ok(DnsUpdater::new_dnsmadeeasy(s.get("key")?, s.get("secret")?, TIMEOUT)?)
+    }),
+    Kind("domeneshop", &["token", "secret"], |s| {
+        Ok(DnsUpdater::new_domeneshop(s.get("token")?, s.get("secret")?, TIMEOUT)?)
+    }),
+    Kind("dreamhost", &["token"], |s| Ok(DnsUpdater::new_dreamhost(s.get("token")?, TIMEOUT)?)),
+    Kind("duckdns", &["token"], |s| Ok(DnsUpdater::new_duckdns(s.get("token")?, TIMEOUT)?)),
+    Kind("dynu", &["token"], |s| Ok(DnsUpdater::new_dynu(s.get("token")?, TIMEOUT)?)),
+    Kind("easydns", &["token", "key"], |s| Ok(DnsUpdater::new_easydns(s.get("token")?, s.get("key")?, TIMEOUT)?)),
+    Kind("exoscale", &["key", "secret"], |s| Ok(DnsUpdater::new_exoscale(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    Kind("freemyip", &["token"], |s| Ok(DnsUpdater::new_freemyip(s.get("token")?, TIMEOUT)?)),
+    Kind("gandi", &["token"], |s| Ok(DnsUpdater::new_gandiv5(s.get("token")?, TIMEOUT)?)),
+    Kind("gcore", &["token"], |s| Ok(DnsUpdater::new_gcore(s.get("token")?, TIMEOUT)?)),
+    Kind("glesys", &["user", "key"], |s| Ok(DnsUpdater::new_glesys(s.get("user")?, s.get("key")?, TIMEOUT)?)),
+    Kind("godaddy", &["key", "secret"], |s| Ok(DnsUpdater::new_godaddy(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    Kind("hetzner", &["token"], |s| Ok(DnsUpdater::new_hetzner(s.get("token")?, TIMEOUT)?)),
+    Kind("hostingde", &["token"], |s| Ok(DnsUpdater::new_hostingde(s.get("token")?, TIMEOUT)?)),
+    Kind("infomaniak", &["token"], |s| Ok(DnsUpdater::new_infomaniak(s.get("token")?, TIMEOUT)?)),
+    Kind("inwx", &["user", "password"], |s| {
+        Ok(DnsUpdater::new_inwx(s.get("user")?, s.get("password")?, false, TIMEOUT)?)
+    }),
+    Kind("ionos", &["token"], |s| Ok(DnsUpdater::new_ionos(s.get("token")?, TIMEOUT)?)),
+    Kind("ipv64", &["token"], |s| Ok(DnsUpdater::new_ipv64(s.get("token")?, TIMEOUT)?)),
+    Kind("linode", &["token"], |s| Ok(DnsUpdater::new_linode(s.get("token")?, TIMEOUT)?)),
+    Kind("luadns", &["user", "token"], |s| Ok(DnsUpdater::new_luadns(s.get("user")?, s.get("token")?, TIMEOUT)?)),
+    Kind("mythicbeasts", &["user", "password"], |s| {
+        Ok(DnsUpdater::new_mythicbeasts(s.get("user")?, s.get("password")?, TIMEOUT)?)
+    }),
+    Kind("namedotcom", &["user", "token"], |s| {
+        Ok(DnsUpdater::new_namedotcom(s.get("user")?, s.get("token")?, TIMEOUT)?)
+    }),
+    Kind("namesilo", &["token"], |s| Ok(DnsUpdater::new_namesilo(s.get("token")?, TIMEOUT)?)),
+    Kind("netcup", &["customer", "key", "password"], |s| {
+        Ok(DnsUpdater::new_netcup(s.get("customer")?, s.get("key")?, s.get("password")?, TIMEOUT)?)
+    }),
+    Kind("netlify", &["token"], |s| Ok(DnsUpdater::new_netlify(s.get("token")?, TIMEOUT)?)),
+    Kind("ns1", &["token"], |s| Ok(DnsUpdater::new_ns1(s.get("token")?, TIMEOUT)?)),
+    Kind("ovh", &["key", "secret", "consumer_key", "endpoint?"], |s| {
+        let endpoint = s.maybe("endpoint").unwrap_or("ovh-eu").parse()?;
+        Ok(DnsUpdater::new_ovh(s.get("key")?, s.get("secret")?, s.get("consumer_key")?, endpoint, TIMEOUT)?)
+    }),
+    Kind("porkbun", &["key", "secret"], |s| Ok(DnsUpdater::new_porkbun(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    Kind("powerdns", &["key", "server", "server_name?"], |s| {
+        Ok(DnsUpdater::new_pdns(s.get("key")?, Some(s.get("server")?), s.maybe("server_name"), TIMEOUT)?)
+    }),
+    Kind("route53", &["key", "secret", "session_token?", "region?", "zone_id?"], route53),
+    Kind("scaleway", &["token"], |s| Ok(DnsUpdater::new_scaleway(s.get("token")?, TIMEOUT)?)),
+    Kind("simplycom", &["user", "key"], |s| Ok(DnsUpdater::new_simplycom(s.get("user")?, s.get("key")?, TIMEOUT)?)),
+    Kind("spaceship", &["key", "secret"], |s| Ok(DnsUpdater::new_spaceship(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    Kind("vercel", &["token", "team?"], |s| Ok(DnsUpdater::new_vercel(s.get("token")?, s.maybe("team"), TIMEOUT)?)),
+    Kind("vultr", &["token"], |s| Ok(DnsUpdater::new_vultr(s.get("token")?, TIMEOUT)?)),
+    Kind("websupport", &["key", "secret"], |s| {
+        Ok(DnsUpdater::new_websupport(s.get("key")?, s.get("secret")?, TIMEOUT)?)
+    }),
+];
+
+/// `server` is `192.0.2.53`, `192.0.2.53:5353`, or with `tcp://` or `udp://` before it; over TCP by default, since a
+/// signed answer that is cut short would be no answer.
+fn rfc2136(settings: &Settings<'_>) -> Result<DnsUpdater, Problem> {
+    let server = settings.get("server")?;
+    let server = if server.contains("://") { server.to_owned() } else { format!("tcp://{server}") };
+    let key = STANDARD.decode(settings.get("key")?.trim());
+    let key = key.map_err(|_| Problem::Refused("the key is not base64, as `tsig-keygen` prints it".into()))?;
+    let algorithm = match settings.maybe("algorithm").unwrap_or("hmac-sha256") {
+        "hmac-sha256" => TsigAlgorithm::HmacSha256,
+        "hmac-sha384" => TsigAlgorithm::HmacSha384,
+        "hmac-sha512" => TsigAlgorithm::HmacSha512,
+        other => {
+            return Err(Problem::Refused(format!("{other:?} is none of hmac-sha256, hmac-sha384, hmac-sha512")));
+        }
+    };
+    Ok(DnsUpdater::new_rfc2136_tsig(server, settings.get("key_name")?, key, algorithm)?)
+}
+
+fn route53(settings: &Settings<'_>) -> Result<DnsUpdater, Problem> {
+    Ok(DnsUpdater::new_route53(dns_update::providers::route53::Route53Config {
+        access_key_id: settings.get("key")?.to_owned(),
+        secret_access_key: settings.get("secret")?.to_owned(),
+        session_token: settings.maybe("session_token").map(str::to_owned),
+        region: settings.maybe("region").map(str::to_owned),
+        hosted_zone_id: settings.maybe("zone_id").map(str::to_owned),
+        private_zone_only: None,
+        endpoint: None,
+    })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use doorstep_model::Secret;
+
+    use super::*;
+
+    fn make(kind: &str, settings: &[(&str, &str)]) -> Result<DnsUpdater, Fault> {
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), Secret::new((*value).to_owned())));
+        updater(&DnsProvider { kind: kind.into(), settings: settings.collect() })
+    }
+
+    #[test]
+    fn every_provider_can_be_made_of_the_settings_it_names() {
+        for (name, settings) in dns_providers() {
+            let value = |key: &str| match key {
+                "server" if name == "powerdns" => "http://127.0.0.1:8081",
+                "server" => "127.0.0.1:53",
+                "endpoint" => "ovh-ca",
+                "algorithm" => "hmac-sha512",
+                "region" => "eu-central-1",
+                _ => "c2VjcmV0",
+            };
+            let given: Vec<_> =
+                settings.iter().map(|key| key.trim_end_matches('?')).map(|key| (key, value(key))).collect();
+            if let Err(fault) = make(name, &given) {
+                panic!("{name}: {}", fault.what);
+            }
+            for missing in settings.iter().filter(|key| !key.ends_with('?')) {
+                let fewer: Vec<_> = given.iter().copied().filter(|(key, _)| key != missing).collect();
+                assert!(
+                    make(name, &fewer).is_err_and(|fault| fault.what.contains(missing)),
+                    "{name} without {missing}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_secret() {
+        let fault = make("cloudflair", &[("token", "s3cr3t")]).err().unwrap();
+        assert!(fault.fix.contains("cloudflare"));
+        let fault = make("cloudflare", &[("tokn", "s3cr3t")]).err().unwrap();
+        assert!(fault.what.contains("tokn") && !fault.what.contains("s3cr3t"));
+        assert!(make("rfc2136", &[("server", "::"), ("key_name", "k"), ("key", "%")]).is_err());
+    }
+}
