@@ -110,6 +110,7 @@ mod tests {
         assert!(other.is_some());
         held.pop();
         assert!(quota.admit(same_household).is_some());
+        held.extend(quota.admit(one));
         let mut unnamed = quota.admit_anybody().unwrap();
         assert!(!unnamed.name(one), "the client is at its bound");
         drop((held, other, unnamed));
