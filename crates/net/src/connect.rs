@@ -2,6 +2,7 @@ mod connector;
 mod idle;
 mod race;
 mod tls_client;
+mod tls_config;
 
 use std::future::Future;
 use std::io;

@@ -1,9 +1,10 @@
 //! The outbound side against small listeners on this computer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use doorstep_model::{Upstream, UpstreamAddr, UpstreamProtocol};
-use doorstep_net::{Connect, ConnectError, Connector, Io};
+use doorstep_model::{Pem, Upstream, UpstreamAddr, UpstreamProtocol};
+use doorstep_net::{Connect, ConnectError, Connector, Dial, Io};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
@@ -137,4 +138,81 @@ async fn tls_towards_a_plain_server_says_so() {
     (to.tls, to.insecure) = (true, true);
     let error = Connector::new().connect(&to).await.err().unwrap();
     assert!(error.to_string().contains("does not speak TLS"), "{error}");
+}
+
+/// A TLS server whose certificate, for `app.internal`, is its own root, and which speaks these protocols.
+async fn tls_server(protocols: &'static [&'static [u8]]) -> (u16, Pem) {
+    let made = rcgen::generate_simple_self_signed(["app.internal".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = doorstep_net::server_config(vec![made.cert.der().clone()], key).unwrap();
+    let mut config = Arc::unwrap_or_clone(config);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if let Ok(mut tls) = acceptor.accept(socket).await {
+                    let _ = tls.read_u8().await;
+                }
+            });
+        }
+    });
+    (port, Pem { path: "root.pem".into(), text: made.cert.pem().into() })
+}
+
+#[tokio::test]
+async fn own_roots_and_another_name() {
+    let (port, pem) = tls_server(&[b"http/1.1"]).await;
+    let connector = Connector::new();
+    let mut to = Upstream { tls: true, roots: Some(pem), ..tcp("127.0.0.1", port) };
+    let error = connector.connect(&to).await.err().unwrap().to_string();
+    assert!(error.contains("for another name"), "{error}");
+    to.server_name = Some("app.internal".to_owned());
+    assert!(connector.connect(&to).await.is_ok());
+    let other = rcgen::generate_simple_self_signed(["app.internal".to_owned()]).unwrap();
+    to.roots = Some(Pem { path: "other.pem".into(), text: other.cert.pem().into() });
+    let error = connector.connect(&to).await.err().unwrap().to_string();
+    assert!(error.contains("none of the roots"), "{error}");
+    to.roots = Some(Pem { path: "empty.pem".into(), text: "".into() });
+    let error = connector.connect(&to).await.err().unwrap().to_string();
+    assert!(error.contains("no certificate in it"), "{error}");
+}
+
+#[tokio::test]
+async fn http2_is_agreed_on() {
+    let offers: [(&'static [&'static [u8]], bool); 3] = [(&[b"h2"], true), (&[b"http/1.1"], false), (&[], false)];
+    for (protocols, agreed) in offers {
+        let (port, pem) = tls_server(protocols).await;
+        let to = Upstream {
+            tls: true,
+            roots: Some(pem),
+            server_name: Some("app.internal".to_owned()),
+            protocol: UpstreamProtocol::Http2,
+            ..tcp("127.0.0.1", port)
+        };
+        match Connector::new().connect(&to).await {
+            Ok(_) => assert!(agreed),
+            Err(error) => assert!(!agreed && error.to_string().contains("does not speak HTTP/2"), "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn something_is_said_before_tls() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let to = Upstream { tls: true, insecure: true, ..tcp("127.0.0.1", port) };
+    let dialing = tokio::spawn(async move {
+        let dial = Dial { within: Duration::from_secs(60), preamble: b"PROXY UNKNOWN\r\n" };
+        let _ = Connector::new().connect_as(&to, dial).await;
+    });
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut said = [0; 16];
+    socket.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"PROXY UNKNOWN\r\n\x16", "and then a handshake record");
+    drop(socket);
+    dialing.await.unwrap();
 }

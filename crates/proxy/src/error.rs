@@ -25,6 +25,10 @@ pub enum ProxyError {
     Malformed(HeadError),
     #[error("it sent more than {} interim responses", limits::MAX_INTERIM)]
     TooManyInterim,
+    #[error("HTTP/2 with it failed: {0}")]
+    Http2(h2::Error),
+    #[error("the request cannot be put in HTTP/2")]
+    Unwritable,
     #[error("it switched protocols without being asked")]
     UnsolicitedUpgrade,
     #[error("the request's body: {0}")]
@@ -43,6 +47,7 @@ impl ProxyError {
             Self::Connect(error) => error.blame(),
             Self::RequestBody(error) => error.blame(),
             Self::Loop => Blame::Environment,
+            Self::Unwritable => Blame::Client,
             _ => Blame::Upstream,
         }
     }
@@ -60,6 +65,7 @@ impl ProxyError {
             Self::RequestBody(error) if error.blame() == Blame::Client => StatusCode::BAD_REQUEST,
             Self::RequestBody(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Unwritable => StatusCode::BAD_REQUEST,
             _ => StatusCode::BAD_GATEWAY,
         }
     }

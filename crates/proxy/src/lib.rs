@@ -2,13 +2,14 @@
 //! visitor's the same place for both.
 //!
 //! [`ReverseProxy`] is the service for one app, [`PoolService`] the one for upstreams that can stand for each other. The
-//! client side of HTTP/1.1 is in `client`, what becomes of header fields in `headers`, idle connections in `idle`, the
+//! client side of HTTP/1.1 is in `client`, that of HTTP/2 in `h2`, what becomes of header fields in `headers`, idle connections in `idle`, the
 //! way back in `relay`. [`framework`] knows development servers.
 
 mod client;
 mod down;
 mod error;
 pub mod framework;
+mod h2;
 mod headers;
 mod idle;
 pub mod limits;

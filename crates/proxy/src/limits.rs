@@ -35,6 +35,22 @@ pub const CHECK_EVERY_LEAST: Duration = Duration::from_millis(100);
 pub const CHECKS_AT_ONCE: usize = 32;
 /// Interim responses (1xx) before one final response.
 pub const MAX_INTERIM: usize = 16;
+/// HTTP/2: connections to one member, in each thread. Further requests share them.
+pub const H2_LINES: usize = 4;
+/// HTTP/2: streams on one connection before another is opened, if the app allows as many.
+pub const H2_STREAMS: usize = 100;
+/// HTTP/2: how long a connection is kept without a stream.
+pub const H2_IDLE: Duration = Duration::from_secs(60);
+/// HTTP/2: bytes of a response that the app may send ahead, on one stream.
+pub const H2_STREAM_WINDOW: u32 = 1024 * 1024;
+/// HTTP/2: the same for all streams of a connection.
+pub const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// HTTP/2: bytes of one header list, decoded.
+pub const H2_HEADER_LIST: u32 = 64 * 1024;
+/// HTTP/2: bytes of a request body that wait for the socket, on one stream.
+pub const H2_SEND_BUFFER: usize = 256 * 1024;
+/// HTTP/2: fields of a request to the app; more than HTTP/1.1 lets in, for those that are added.
+pub const H2_FIELDS: usize = 256;
 /// Bytes that are read at first, when the length of what comes is not known.
 pub const SMALL_READ: usize = 16 * 1024;
 /// Bytes of a long body that are read at once.

@@ -1,23 +1,22 @@
 //! TLS towards upstreams.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use doorstep_model::Upstream;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use doorstep_model::{Upstream, UpstreamProtocol};
+use parking_lot::Mutex;
+use rustls::{AlertDescription, CertificateError, ClientConfig};
+use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::tls_config::Settings;
 use super::{ConnectError, connector};
-use crate::Duplex;
+use crate::{Duplex, limits};
 
-/// The two ways to speak TLS with an upstream, each set up when first needed.
+/// The ways to speak TLS with upstreams, each set up when first needed.
 #[derive(Default)]
 pub(super) struct TlsClients {
-    verified: OnceLock<Result<Arc<ClientConfig>, String>>,
-    insecure: OnceLock<Result<Arc<ClientConfig>, String>>,
+    ready: Mutex<Vec<(Settings, Result<Arc<ClientConfig>, String>)>>,
 }
 
 impl std::fmt::Debug for TlsClients {
@@ -27,7 +26,8 @@ impl std::fmt::Debug for TlsClients {
 }
 
 impl TlsClients {
-    /// Shakes hands over `stream`, asking for `host` by SNI and HTTP/1.1 by ALPN.
+    /// Shakes hands over `stream`, asking for the upstream's server name, or else `host`, by SNI, and for its protocol by
+    /// ALPN.
     pub(super) async fn handshake<S: Duplex>(
         &self,
         stream: S,
@@ -35,62 +35,41 @@ impl TlsClients {
         host: &str,
     ) -> Result<TlsStream<S>, ConnectError> {
         let failed = |reason: String| ConnectError::Tls { address: connector::address(to), reason };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let bare = to.server_name.as_deref().unwrap_or(host).trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
             .map_err(|_| failed(format!("{bare} is not a name a certificate could have")))?;
-        let config = if to.insecure {
-            self.insecure.get_or_init(insecure_config).clone()
-        } else if let Some(ready) = self.verified.get() {
-            ready.clone()
-        } else {
-            // Reads a few hundred files: not on the thread that serves.
-            let loaded =
-                tokio::task::spawn_blocking(verified_config).await.map_err(|error| failed(error.to_string()))?;
-            self.verified.get_or_init(|| loaded).clone()
-        };
-        TlsConnector::from(config.map_err(failed)?).connect(name, stream).await.map_err(|error| failed(explain(&error)))
+        let h2 = to.protocol == UpstreamProtocol::Http2;
+        let roots = to.roots.as_ref().map(|pem| pem.text.clone());
+        let config = self.config(Settings { insecure: to.insecure, h2, roots }).await.map_err(failed)?;
+        let connected = TlsConnector::from(config).connect(name, stream).await;
+        let stream = connected.map_err(|error| failed(explain(&error, to)))?;
+        // Without ALPN it would take our first words for HTTP/1.1 (RFC 9113 section 3.2).
+        if h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(failed("it does not speak HTTP/2".to_owned()));
+        }
+        Ok(stream)
     }
-}
 
-fn verified_config() -> Result<Arc<ClientConfig>, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err("this computer has no trusted root certificates. Install the package ca-certificates".to_owned());
+    async fn config(&self, settings: Settings) -> Result<Arc<ClientConfig>, String> {
+        if let Some((_, ready)) = self.ready.lock().iter().find(|(known, _)| known.is_same(&settings)) {
+            return ready.clone();
+        }
+        // Reads many files: not on the thread that serves.
+        let wanted = settings.clone();
+        let made = tokio::task::spawn_blocking(move || wanted.config()).await.map_err(|error| error.to_string())?;
+        let mut ready = self.ready.lock();
+        if ready.iter().all(|(known, _)| !known.is_same(&settings)) {
+            if ready.len() >= limits::TLS_CLIENTS {
+                drop(ready.remove(0));
+            }
+            ready.push((settings, made.clone()));
+        }
+        made
     }
-    let config = builder(provider())?.with_root_certificates(roots).with_no_client_auth();
-    Ok(Arc::new(http11(config)))
-}
-
-fn insecure_config() -> Result<Arc<ClientConfig>, String> {
-    let provider = provider();
-    let config = builder(provider.clone())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustAnything(provider)))
-        .with_no_client_auth();
-    Ok(Arc::new(http11(config)))
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-fn builder(
-    provider: Arc<CryptoProvider>,
-) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())
-}
-
-fn http11(mut config: ClientConfig) -> ClientConfig {
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
 }
 
 /// What went wrong, and what to do about a certificate that does not verify.
-fn explain(error: &std::io::Error) -> String {
+fn explain(error: &std::io::Error, to: &Upstream) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(fault)) => {
             let fault = match fault {
@@ -98,53 +77,30 @@ fn explain(error: &std::io::Error) -> String {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                     "its certificate is for another name"
                 }
+                CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_)
+                    if to.roots.is_some() =>
+                {
+                    return "its certificate is signed by none of the roots given for it".to_owned();
+                }
                 CertificateError::UnknownIssuer | CertificateError::Other(_) => {
                     "its certificate is signed by nobody that this computer trusts"
                 }
-                _ => return format!("{error}. If you trust this app all the same, add --insecure-upstream"),
+                _ => {
+                    return format!(
+                        "{error}. If you trust this app all the same, add --insecure-upstream (doorstep.toml: insecure = true)"
+                    );
+                }
             };
-            format!("{fault}. If you trust this app all the same, add --insecure-upstream")
+            format!(
+                "{fault}. If you trust this app all the same, add --insecure-upstream (doorstep.toml: insecure = true)"
+            )
+        }
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol))
+            if to.protocol == UpstreamProtocol::Http2 =>
+        {
+            "it does not speak HTTP/2".to_owned()
         }
         Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS. Use http:// instead of https://".to_owned(),
         _ => error.to_string(),
-    }
-}
-
-/// Accepts any certificate, for upstreams marked insecure; signatures are still checked.
-#[derive(Debug)]
-struct TrustAnything(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for TrustAnything {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -128,6 +128,12 @@ impl Upload {
         Some(self)
     }
 
+    /// The next piece of the body, for a protocol that frames it by itself.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.begun = true;
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
     /// Writes what `connection` has to write and as much of the body as there is. Ready when all is written.
     pub fn poll(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), ProxyError>> {
         loop {

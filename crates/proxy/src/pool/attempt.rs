@@ -1,19 +1,21 @@
 //! One try of a request with one member.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use doorstep_http::{Request, Response};
-use doorstep_model::{Pool, ProxyHeader, Upstream};
+use doorstep_model::{Pool, ProxyHeader, Upstream, UpstreamProtocol};
 use doorstep_net::{ConnInfo, Connect, ConnectError, Dial, Io};
 use doorstep_proto::proxy_header::{write_v1, write_v2};
 use http::StatusCode;
 
 use super::member::{InFlight, Member};
-use crate::ProxyError;
 use crate::client::{Connection, Upload, exchange};
+use crate::h2::{self, Terms, Unanswered};
 use crate::headers::{HeadPlan, write_head};
 use crate::idle::{self, Home};
 use crate::relay::{Back, respond, switch};
+use crate::{ProxyError, limits};
 
 /// What stays the same over all attempts of a request.
 pub struct Task<'a> {
@@ -36,8 +38,16 @@ pub struct Failed {
 impl Task<'_> {
     /// Sends the request to the member. A connection that had been idle and turns out to be closed says nothing about
     /// its member: a new one is tried then.
-    pub async fn attempt(&self, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {
+    pub async fn attempt(&self, lease: InFlight, upload: Upload) -> Result<Response, Failed> {
         let member = lease.member().clone();
+        match member.upstream.protocol {
+            UpstreamProtocol::Http1 => self.by_http1(member, lease, upload).await,
+            // Boxed: it is the rarer one, and all requests would have to make room for it.
+            UpstreamProtocol::Http2 => Box::pin(self.by_http2(member, lease, upload)).await,
+        }
+    }
+
+    async fn by_http1(&self, member: Arc<Member>, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {
         let mut pooled = self.pooled(&member, &upload);
         loop {
             let mut connection = match pooled.take() {
@@ -69,6 +79,56 @@ impl Task<'_> {
                 }
             }
         }
+    }
+
+    async fn by_http2(&self, member: Arc<Member>, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {
+        let mut lease = Some(lease);
+        // As many as there may be connections that turn out to be over, and a new one.
+        for _ in 0..limits::H2_LINES {
+            match self.by_line(&member, &mut lease, upload).await {
+                Ok(response) => return Ok(response),
+                Err((failed, false)) => return Err(failed),
+                Err((Failed { error, again }, true)) => match again {
+                    Some(again) => upload = again,
+                    None => return Err(Failed { error, again: None }),
+                },
+            }
+        }
+        self.by_line(&member, &mut lease, upload).await.map_err(|(failed, _)| failed)
+    }
+
+    /// The flag says whether it was the connection's fault, so that another may do better.
+    async fn by_line(
+        &self,
+        member: &Arc<Member>,
+        lease: &mut Option<InFlight>,
+        upload: Upload,
+    ) -> Result<Response, (Failed, bool)> {
+        let open = self.open(&member.upstream);
+        let line = match self.pool.send_proxy {
+            None => h2::line(member, open).await,
+            // A connection that named its client is of use to nobody else.
+            Some(_) => match open.await {
+                Ok(io) => h2::own_line(io).await,
+                Err(error) => Err(error.into()),
+            },
+        };
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => return Err((Failed { error, again: upload.rewound(self.hold) }, false)),
+        };
+        let terms = Terms {
+            request: self.request,
+            plan: self.plan(member, &upload),
+            member,
+            response: self.pool.timeouts.response,
+            idle: self.pool.timeouts.idle,
+        };
+        h2::exchange(line, upload, terms, lease).await.map_err(|Unanswered { error, upload, untouched, stale }| {
+            let lost = matches!(&error, ProxyError::Http2(error) if error.is_io() || error.is_go_away());
+            let safe = untouched || (lost && self.request.method.is_idempotent());
+            (Failed { error, again: upload.rewound(self.hold).filter(|_| safe) }, stale)
+        })
     }
 
     /// An idle connection. Where the request could not be sent twice, one that is certainly alive.
@@ -111,11 +171,21 @@ impl Task<'_> {
 
 /// What an upstream is told of the client before anything else.
 fn preamble(form: ProxyHeader, conn: &ConnInfo) -> Vec<u8> {
-    let local = SocketAddr::new(conn.local.ip().to_canonical(), conn.local.port());
+    let (mut peer, mut local) = (conn.peer, conn.local);
+    peer.set_ip(peer.ip().to_canonical());
+    local.set_ip(local.ip().to_canonical());
+    // The header has one family for both; a client that a proxy before us named may be of the other one.
+    if peer.is_ipv4() != local.is_ipv4() {
+        for address in [&mut peer, &mut local] {
+            if let IpAddr::V4(v4) = address.ip() {
+                address.set_ip(IpAddr::V6(v4.to_ipv6_mapped()));
+            }
+        }
+    }
     let mut out = Vec::new();
     match form {
-        ProxyHeader::V1 => write_v1(&mut out, conn.peer, local),
-        ProxyHeader::V2 => write_v2(&mut out, conn.peer, local),
+        ProxyHeader::V1 => write_v1(&mut out, peer, local),
+        ProxyHeader::V2 => write_v2(&mut out, peer, local),
     }
     out
 }

@@ -1,6 +1,8 @@
 //! Small origins made of raw TCP, and a visitor that calls the service directly.
 #![allow(dead_code)]
 
+pub mod members;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
