@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: `share`, `app`, `browser`; the mark `needs`."""
+"""Fixtures of the end-to-end tests: `share`, `app`, `up`, `browser`; the mark `needs`."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import pytest
 from harness import apps as app_starters
 from harness import browser as browsers
 from harness.process import BINARY, Doorstep
+from harness.up import Up
 
 NO_SKIP = bool(os.environ.get("DOORSTEP_E2E_NO_SKIP"))
 
@@ -51,6 +52,23 @@ def app(request, tmp_path):
     yield start
     for running in started:
         running.stop()
+
+
+@pytest.fixture
+def up(request, tmp_path):
+    """Starts `doorstep up` with this text as its file: `up("[site.default]…", files={"index.html": "hello"})`."""
+    started = []
+
+    def start(config, folder=None, **options):
+        daemon = Up(folder or tmp_path / f"up-{len(started)}", config, **options)
+        started.append(daemon)
+        daemon.begin()
+        return daemon
+
+    request.node.logs = getattr(request.node, "logs", []) + [started]
+    yield start
+    for daemon in started:
+        daemon.kill()
 
 
 @pytest.fixture

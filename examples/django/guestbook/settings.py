@@ -12,7 +12,7 @@ ALLOWED_HOSTS = [] if DEBUG else os.environ.get("ALLOWED_HOSTS", ".localhost").s
 SECRET_KEY = os.environ.get("SECRET_KEY", "for this example only")
 
 # doorstep says by which scheme a request came, and lets no visitor say it.
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_PROXY_SSL_HEADER = None if DEBUG else ("HTTP_X_FORWARDED_PROTO", "https")
 
 INSTALLED_APPS = ["django.contrib.staticfiles", "guestbook"]
 MIDDLEWARE = [

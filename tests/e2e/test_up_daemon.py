@@ -1,0 +1,144 @@
+"""The daemon itself: one of a kind, hard to kill, leaving nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness.apps import EXAMPLES
+from harness.up import is_alive
+
+APP = f"""
+[site."web.localhost"]
+app = "web"
+https = "optional"
+
+[app.web]
+dir = "{EXAMPLES / 'node'}"
+run = "node server.js"
+instances = 2
+user = "root"
+"""
+SITE = '[site."one.localhost"]\nrespond = "hello"\nhttps = "optional"\n'
+
+
+def test_status_says_what_there_is(up):
+    doorstep = up(APP)
+    for _ in range(20):
+        doorstep.get("web.localhost")
+    status = doorstep.status()
+    assert [site["name"] for site in status["sites"]] == ["web.localhost"]
+    app = doorstep.app("web")
+    assert len(app["instances"]) == 2
+    table = doorstep.run("status").stdout
+    assert "web.localhost" in table and "web" in table
+    json.dumps(status)
+
+
+def test_logs_of_an_app(up):
+    doorstep = up(APP)
+    assert "http://localhost:" in doorstep.run("logs", "web").stdout
+
+
+def test_two_daemons_do_not_share_a_state(up):
+    doorstep = up(SITE)
+    second = doorstep.run("up", check=False)
+    assert second.returncode != 0
+    said = second.stdout + second.stderr
+    assert "already" in said or "another" in said, said
+    assert doorstep.get("one.localhost").text == "hello"
+
+
+def test_stop_ends_everything(up):
+    doorstep = up(APP)
+    pids = doorstep.instances("web") + [doorstep.worker()]
+    doorstep.run("stop")
+    assert doorstep.process.wait(60) == 0
+    assert not [pid for pid in pids if is_alive(pid)]
+    assert doorstep.descendants_by_folder() == []
+
+
+def test_killed_supervisor_leaves_nothing_and_the_next_starts(up):
+    doorstep = up(APP)
+    old = doorstep.instances("web")
+    os.kill(doorstep.pid, signal.SIGKILL)
+    doorstep.process.wait(30)
+    doorstep.start()
+    assert doorstep.get("web.localhost").status == 200
+    assert not set(old) & set(doorstep.instances("web"))
+    doorstep.wait_for(lambda: not any(map(is_alive, old)), "the end of the old instances")
+
+
+def test_killed_supervisor_and_apps_that_are_adopted(up):
+    doorstep = up(APP + 'orphans = "adopt"\n')
+    old = doorstep.instances("web")
+    os.kill(doorstep.pid, signal.SIGKILL)
+    doorstep.process.wait(30)
+    doorstep.start()
+    assert doorstep.instances("web") == old
+    assert doorstep.get("web.localhost").status == 200
+
+
+def test_killed_again_and_again(up):
+    """kill -9 at arbitrary moments: the next start always works, with the same authority."""
+    doorstep = up(SITE)
+    root = doorstep.root().read_bytes()
+    for number in range(5):
+        os.kill(doorstep.pid, signal.SIGKILL)
+        doorstep.process.wait(30)
+        doorstep.start(wait=False)
+        time.sleep(0.1 * number)
+    os.kill(doorstep.pid, signal.SIGKILL)
+    doorstep.process.wait(30)
+    doorstep.start()
+    assert doorstep.get("one.localhost").text == "hello"
+    assert doorstep.root().read_bytes() == root
+
+
+def test_crash_loop_is_told_with_its_last_words(up):
+    text = SITE + '\n[site."two.localhost"]\napp = "bad"\n\n[app.bad]\nrun = "echo the cat ate it; exit 3"\nuser = "root"\n'
+    doorstep = up(text, wait=False)
+    doorstep.wait_for(lambda: (doorstep.status(check=False) or {}).get("sites"), "a status")
+    assert doorstep.get("one.localhost").text == "hello", "one bad app stops nothing else"
+    doorstep.wait_for(lambda: "the cat ate it" in doorstep.log, "the last words in the log")
+    assert doorstep.get("two.localhost").status in (502, 503)
+
+
+def test_one_dead_upstream_stops_nothing(up):
+    text = SITE + '\n[site."two.localhost"]\nproxy = ["http://127.0.0.1:1", "http://no-such-host.invalid:80"]\nqueue = { wait = "1s" }\n'
+    doorstep = up(text)
+    assert doorstep.get("one.localhost").text == "hello"
+    assert doorstep.get("two.localhost").status in (502, 503)
+
+
+@pytest.mark.needs("root", "mount")
+def test_full_disk(up, tmp_path):
+    """The state's disk is full: sites answer on, and once there is room everything works again."""
+    folder = tmp_path / "up-0"
+    (folder / "state").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", folder / "state"], check=True)
+    try:
+        doorstep = up(APP)
+        filler = folder / "state/filler"
+        with open(filler, "wb") as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+                    file.flush()
+            except OSError:
+                pass
+        assert doorstep.get("web.localhost").status == 200
+        os.kill(doorstep.instances("web")[0], signal.SIGKILL)
+        assert doorstep.get("web.localhost").status == 200
+        doorstep.write(APP + SITE)
+        doorstep.run("reload", check=False)
+        assert doorstep.get("web.localhost").status == 200
+        filler.unlink()
+        doorstep.run("reload")
+        assert doorstep.get("one.localhost").text == "hello"
+        assert doorstep.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", folder / "state"], check=False)
