@@ -44,10 +44,9 @@ fn said(found: &Found, user: Option<&AppUser>, dir: &Path, path: &Path) -> Strin
         }
     }
     let enter = if dir == Path::new(".") { String::new() } else { format!("  cd {}\n", dir.display()) };
-    let sites: Vec<String> = found.sites().iter().map(|host| format!("https://{host}")).collect();
-    let sites = sites.join(", ");
+    let sites = found.sites().join(", ");
     text + &format!(
-        "\nNext:\n{enter}  doorstep check   says whether all of it makes sense\n  doorstep up      makes it {sites}\n"
+        "\nNext:\n{enter}  doorstep check   says whether all of it makes sense\n  doorstep up      starts {sites}, and says where it is\n"
     )
 }
 

@@ -75,7 +75,12 @@ impl Running {
                 }
             };
             for (worker, listener) in group.sockets.into_iter().enumerate() {
-                sockets[worker].push(Socket { listener, tls: tls.clone(), engine: engine.clone(), proxy_from: Arc::default() });
+                sockets[worker].push(Socket {
+                    listener,
+                    tls: tls.clone(),
+                    engine: engine.clone(),
+                    proxy_from: Arc::default(),
+                });
             }
         }
         Ok(Self(Plane::start(sockets, quota).context("worker threads cannot be started")?))
