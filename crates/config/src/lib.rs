@@ -12,6 +12,7 @@ mod load;
 mod lower;
 mod mask;
 mod parse;
+mod privileges;
 mod reference;
 mod schema;
 mod shape;
@@ -22,7 +23,8 @@ mod tree;
 mod unknown;
 
 pub use diagnostic::{Diagnostic, Mark, Text};
-pub use parse::{Outcome, Privileges, parse};
+pub use parse::{Outcome, parse};
+pub use privileges::Privileges;
 pub use reference::reference;
 pub use schema::schema;
 pub use sources::Sources;

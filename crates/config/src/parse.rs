@@ -3,21 +3,12 @@
 use std::path::PathBuf;
 
 use doorstep_model::Spec;
-use serde::{Deserialize, Serialize};
 
+use crate::Privileges;
 use crate::context::Context;
 use crate::diagnostic::Diagnostic;
 use crate::sources::{Sources, Wants};
 use crate::{load, lower};
-
-/// What the process that will serve the configuration may do; some defaults depend on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Privileges {
-    /// It is started by root.
-    pub root: bool,
-    /// It may listen on ports below 1024.
-    pub low_ports: bool,
-}
 
 /// What came of a configuration.
 #[derive(Debug)]
@@ -52,6 +43,12 @@ pub fn parse(sources: &Sources, privileges: Privileges) -> Outcome {
     let diagnostics = context.finish();
     let failed = diagnostics.iter().any(Diagnostic::is_error);
     Outcome { spec: spec.filter(|_| !failed), diagnostics, folder: sources.folder().to_owned() }
+}
+
+/// The files that `sources` are written in: the file itself and those it includes.
+pub(crate) fn written_in(sources: &Sources) -> Vec<PathBuf> {
+    let (_, context) = run(sources, Privileges::default());
+    context.files.into_iter().map(|file| file.path).collect()
 }
 
 /// What `sources` lack to be parsed.

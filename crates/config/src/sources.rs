@@ -92,6 +92,18 @@ impl Sources {
         sources
     }
 
+    /// With the files that the configuration names (certificates, secrets, password files, error pages) read again, but
+    /// itself as it was; `None` if none of them has changed.
+    #[must_use]
+    pub fn refreshed(&self) -> Option<Self> {
+        let written_in = crate::parse::written_in(self);
+        let mut fresh = self.clone();
+        for (path, state) in fresh.files.iter_mut().filter(|(path, _)| !written_in.contains(path)) {
+            *state = read(path).unwrap_or_else(|error| FileState::Failed(reason(&error)));
+        }
+        (fresh != *self).then_some(fresh)
+    }
+
     /// All files that were read or looked for, the configuration file among them: what to watch.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(PathBuf::as_path)
@@ -198,5 +210,47 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::parse;
+
+    #[test]
+    fn a_changed_certificate_is_read_again_but_not_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("doorstep.toml");
+        let pem = |label: &str, text: &str| format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n");
+        fs::write(&path, "[site.\"a.de\"]\nrespond = 204\ncertificate = { chain = \"c.pem\", key = \"k.pem\" }\n")
+            .unwrap();
+        fs::write(folder.path().join("c.pem"), pem("CERTIFICATE", "old")).unwrap();
+        fs::write(folder.path().join("k.pem"), pem("PRIVATE KEY", "key")).unwrap();
+        let sources = Sources::gather(&path);
+        assert!(parse(&sources, Privileges::default()).spec.is_some());
+        assert_eq!(sources.refreshed(), None);
+        fs::write(&path, "nonsense").unwrap();
+        fs::write(folder.path().join("c.pem"), pem("CERTIFICATE", "new")).unwrap();
+        let fresh = sources.refreshed().expect("the certificate is another");
+        let spec = parse(&fresh, Privileges::default()).spec.expect("the configuration is as it was");
+        assert!(format!("{:?}", spec.sites[0].certificate).contains("new"));
+    }
+
+    #[test]
+    fn handed_over_they_say_the_same_and_show_no_secret() {
+        let text = "[site.default]\nrespond = \"${GREETING}\"\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("doorstep.toml");
+        fs::write(&path, text).unwrap();
+        let sources = Sources::gather_with(&path, |name| (name == "GREETING").then(|| "hunter2".to_owned()));
+        let copy: Sources = serde_json::from_str(&serde_json::to_string(&sources).unwrap()).unwrap();
+        assert_eq!(copy, sources);
+        assert!(!format!("{sources:?}").contains("hunter2"));
+        let (a, b) = (parse(&sources, Privileges::default()), parse(&copy, Privileges::default()));
+        assert_eq!(format!("{:?}", a.spec), format!("{:?}", b.spec));
+        assert!(a.spec.is_some());
     }
 }

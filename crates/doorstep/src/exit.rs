@@ -12,6 +12,8 @@ pub enum Code {
     Target = 3,
     /// The address cannot be listened on.
     Listen = 4,
+    /// The configuration file cannot be read or has errors.
+    Configuration = 5,
     /// Closed at once by a second Ctrl-C: 128 + SIGINT, as shells expect.
     Interrupted = 130,
 }

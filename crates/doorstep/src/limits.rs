@@ -114,3 +114,6 @@ pub const WAITING_LINES: usize = 1024;
 
 /// How long what was said last may take on its way out.
 pub const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A password that is typed or piped in must be shorter, in bytes.
+pub const PASSWORD_BYTES: u64 = 4096;

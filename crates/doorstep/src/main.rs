@@ -2,8 +2,10 @@
 
 mod addresses;
 mod args;
+mod check;
 mod events;
 mod exit;
+mod hash_password;
 mod init;
 mod lifecycle;
 mod limits;
@@ -11,6 +13,7 @@ mod look;
 mod password;
 mod plane;
 mod port;
+mod schema;
 mod screen;
 mod share;
 mod target;
@@ -47,6 +50,9 @@ fn main() -> ExitCode {
             share::run(*share, zone)
         }
         Some(Command::Init(init)) => init::run(init),
+        Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Schema(schema)) => schema::run(&schema),
+        Some(Command::HashPassword) => hash_password::run(),
         Some(Command::Completions { shell }) => generated(|out| {
             args::completions(shell, out);
             Ok(())

@@ -36,6 +36,18 @@ pub enum Command {
     #[command(after_help = init::EXAMPLES)]
     Init(InitArgs),
 
+    /// Say whether doorstep.toml makes sense, and everything that does not, each at its line
+    #[command(after_help = crate::check::EXAMPLES)]
+    Check(crate::check::CheckArgs),
+
+    /// Print a JSON Schema of doorstep.toml, for editors
+    #[command(after_help = crate::schema::EXAMPLES)]
+    Schema(crate::schema::SchemaArgs),
+
+    /// Print the hash of a password, for doorstep.toml
+    #[command(after_help = crate::hash_password::EXAMPLES)]
+    HashPassword,
+
     /// Print completions for a shell
     ///
     /// For bash: doorstep completions bash > ~/.local/share/bash-completion/completions/doorstep
