@@ -3,16 +3,18 @@ use std::time::Duration;
 
 use super::Template;
 
-/// What is altered in requests on their way in and in responses on their way out, in the order of the fields. The default
-/// alters nothing.
+/// What is altered in requests on their way in and in responses on their way out. In: `max_body`, `cors` (which answers
+/// preflights), `strip_prefix`, `rewrite`, `request_headers`. Out: `error_pages`, `compression`, `cors`, `hsts`,
+/// `response_headers`, which have the last word. The default alters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
     /// The largest request body in bytes; more is 413.
     pub max_body: Option<u64>,
     pub cors: Option<CorsPolicy>,
-    /// Taken off the front of the path before the action sees it. By whole segments.
+    /// Taken off the front of the path before the action sees it. By whole segments. The app finds it in
+    /// `X-Forwarded-Prefix`, and gets it back in a `Location` that does not have it.
     pub strip_prefix: Option<String>,
-    /// Applied after [`Filters::strip_prefix`].
+    /// Applied after [`Filters::strip_prefix`]; the first that matches, and no other.
     pub rewrite: Vec<Rewrite>,
     pub request_headers: Vec<HeaderEdit>,
     pub response_headers: Vec<HeaderEdit>,
@@ -22,7 +24,8 @@ pub struct Filters {
     pub error_pages: Vec<ErrorPage>,
 }
 
-/// One change of header fields. Names are lower case and valid.
+/// One change of header fields. Names are lower case and valid, and none that frame the message or belong to the
+/// connection (`Host`, `Content-Length`, `Connection`, …).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderEdit {
     Set(String, Template),
@@ -61,7 +64,7 @@ pub struct Compression {
 /// Cross-origin resource sharing (Fetch standard, "CORS protocol").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorsPolicy {
-    /// Origins such as `https://app.example.com`; `*` alone is everybody.
+    /// Origins such as `https://app.example.com`; `*` is everybody, then without credentials.
     pub origins: Vec<String>,
     pub methods: Vec<String>,
     pub headers: Vec<String>,
@@ -72,7 +75,8 @@ pub struct CorsPolicy {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorPage {
-    /// Statuses, such as 404, or a whole class by its first digit, such as 5.
+    /// Statuses, such as 404, or a whole class by its first digit, such as 5; 4 leaves 401 out, whose page may be a form to
+    /// log in with.
     pub statuses: Vec<u16>,
     /// An HTML file, read when the configuration is loaded.
     pub file: PathBuf,

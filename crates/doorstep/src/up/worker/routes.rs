@@ -95,13 +95,11 @@ impl Builder {
         let place = self.statics.entry(app.clone()).or_default();
         let Some((path, folder)) = files else { return place.store(None) };
         let options = FileOptions { no_listing: true, ..FileOptions::default() };
-        match FolderService::open(&folder, &options) {
-            Ok(service) => {
-                let path = path.trim_end_matches('/').to_owned();
-                let filters = Filters { strip_prefix: Some(path.clone()), ..Filters::default() };
-                let service = doorstep_filter::wrap(&filters, Arc::new(service));
-                place.store(Some(Arc::new((path, service))));
-            }
+        let path = path.trim_end_matches('/').to_owned();
+        let filters = Filters { strip_prefix: Some(path.clone()), ..Filters::default() };
+        let service = FolderService::open(&folder, &options).map_err(anyhow::Error::from);
+        match service.and_then(|service| Ok(doorstep_filter::wrap(&filters, Arc::new(service))?)) {
+            Ok(service) => place.store(Some(Arc::new((path, service)))),
             Err(error) => {
                 let _ = says.send(FromWorker::Found(Found {
                     severity: "error".to_owned(),
@@ -160,8 +158,8 @@ impl Builder {
         let auth = guards.forward_auth.as_ref().map(|auth| {
             self.proxy(Proxy { upstream: auth.upstream.clone(), keep_host: false })
         });
-        let filtered = doorstep_filter::wrap(filters, service);
-        Ok(doorstep_guard::wrap(guards, filtered, Stop::new(|_| {}), auth))
+        let guard = |service| doorstep_guard::wrap(guards, service, Stop::new(|_| {}), auth);
+        Ok(doorstep_filter::wrap_guarded(filters, service, guard)?)
     }
 
     fn proxy(&self, proxy: Proxy) -> Arc<dyn Service> {
