@@ -11,6 +11,7 @@ use doorstep_model::{
     Action, ByteRate, Guards, HostPolicy, Listener, Matcher, Password, Route, Site, Spec, TlsPolicy, Upstream,
 };
 use doorstep_net::Connector;
+use doorstep_telemetry::AccessLog;
 use time::UtcOffset;
 use tokio::sync::mpsc;
 
@@ -20,7 +21,7 @@ use crate::events::Events;
 use crate::exit::{Code, Failure, cause};
 use crate::lifecycle::Signals;
 use crate::port::{self, Choice};
-use crate::screen::{AccessLog, App, Format, Kind, Message, Options, Reason, Screen, Sharing};
+use crate::screen::{App, Format, Kind, Message, Options, Reason, Screen, Sharing};
 use crate::target::{self, Target};
 use crate::wiring::{self, Bound, Running};
 use crate::{limits, password, tls};

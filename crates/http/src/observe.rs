@@ -15,6 +15,16 @@ pub trait Observer: Send + Sync {
     /// A request is over, however it ended.
     fn finished(&self, exchange: Exchange);
 
+    /// A request for `site` has begun. [`Observer::left`] follows, however it ends.
+    fn entered(&self, site: &Arc<str>) {
+        let _ = site;
+    }
+
+    /// A request for `site` is no longer under way.
+    fn left(&self, site: &Arc<str>) {
+        let _ = site;
+    }
+
     /// A response or request body that is long, or of unknown length, has begun. `transfer` is updated until it is done.
     fn transfer(&self, transfer: Arc<Transfer>) {
         drop(transfer);

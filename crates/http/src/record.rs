@@ -14,6 +14,19 @@ pub(crate) struct Record<'a> {
     transfer: Option<Arc<Transfer>>,
     total: Option<u64>,
     finished: Option<Finished>,
+    visit: Option<Visit<'a>>,
+}
+
+/// A request under way at a site, until it is dropped.
+struct Visit<'a> {
+    observer: &'a dyn Observer,
+    site: Arc<str>,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.observer.left(&self.site);
+    }
 }
 
 /// A body that moved more than this many bytes is shown as a transfer.
@@ -67,12 +80,16 @@ impl<'a> Record<'a> {
             request_id: request.id.clone(),
             upstream: None,
         };
-        Self { observer, exchange, started: Instant::now(), transfer: None, total: None, finished: None }
+        Self { observer, exchange, started: Instant::now(), transfer: None, total: None, finished: None, visit: None }
     }
 
     /// The site that the request belongs to.
     pub(crate) fn at_site(&mut self, site: Option<&Arc<str>>) {
         self.exchange.site = site.cloned();
+        self.visit = site.map(|site| {
+            self.observer.entered(site);
+            Visit { observer: self.observer, site: Arc::clone(site) }
+        });
     }
 
     /// The upstream that answered.

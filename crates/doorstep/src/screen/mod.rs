@@ -1,6 +1,5 @@
 //! The screen: a thread of its own that shows what happens, so that a slow terminal slows nothing else.
 
-mod access_log;
 mod board;
 mod crash;
 mod face;
@@ -24,9 +23,9 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use doorstep_model::Finding;
+use doorstep_telemetry::AccessLog;
 use time::UtcOffset;
 
-pub use access_log::AccessLog;
 use face::Face;
 pub use face::complain;
 pub use human::{bytes, counted};
