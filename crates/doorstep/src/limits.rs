@@ -64,6 +64,42 @@ pub const PROOF_TRIES: u32 = 4;
 /// Ports tried above the default one.
 pub const PORTS_TRIED: u16 = 100;
 
+/// Connections to the control socket at once.
+pub const CONTROL_CONNECTIONS: usize = 32;
+
+/// Bytes of a request over the control socket.
+pub const CONTROL_REQUEST: u64 = 64 * 1024;
+
+/// Bytes of one answer that the client reads: thousands of sites.
+pub const CONTROL_RESPONSE: u64 = 64 << 20;
+
+/// Answers waiting for a client that reads slowly; then whoever answers waits.
+pub const CONTROL_REPLIES: usize = 64;
+
+/// How long a client may take to say what it wants.
+pub const CONTROL_READ: Duration = Duration::from_secs(10);
+
+/// How long a client may take to read an answer: somebody may have paused their terminal.
+pub const CONTROL_WRITE: Duration = Duration::from_secs(600);
+
+/// Pause after a connection that could not be accepted.
+pub const CONTROL_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Lines of logs that can be asked for, of each app.
+pub const LOG_LINES: usize = 100_000;
+
+/// Bytes at the end of a log file in which these lines are looked for.
+pub const LOG_TAIL: u64 = 8 << 20;
+
+/// Bytes of a log line that are shown.
+pub const LOG_LINE: usize = 64 * 1024;
+
+/// Bytes of a log file that are read at a time.
+pub const LOG_PIECE: usize = 32 * 1024;
+
+/// How often log files are looked at for new lines.
+pub const LOG_LOOK: Duration = Duration::from_millis(200);
+
 /// Space left free on the disk that standard input is stored on.
 pub const SPOOL_RESERVE: u64 = 256 * 1024 * 1024;
 

@@ -3,6 +3,8 @@
 mod addresses;
 mod args;
 mod check;
+mod control;
+mod dirs;
 mod events;
 mod exit;
 mod hash_password;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Schema(schema)) => schema::run(&schema),
         Some(Command::HashPassword) => hash_password::run(),
+        Some(Command::Control(command)) => control::commands::run(command),
         Some(Command::Completions { shell }) => generated(|out| {
             args::completions(shell, out);
             Ok(())

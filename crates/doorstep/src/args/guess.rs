@@ -22,9 +22,10 @@ pub fn explain(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     if looks_like_target(word) {
         return Some(format!("to share {word}, say so\n\n  {}", rest("share")));
     }
-    let near = ["share", "init", "completions", "man"]
-        .into_iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, word).total_cmp(&strsim::jaro_winkler(b, word)));
+    let near =
+        ["share", "init", "status", "logs", "reload", "restart", "stop", "upgrade", "cert", "completions", "man"]
+            .into_iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, word).total_cmp(&strsim::jaro_winkler(b, word)));
     match near.filter(|verb| strsim::damerau_levenshtein(verb, word) <= 2 || strsim::jaro_winkler(verb, word) > 0.8) {
         Some(verb) => Some(format!("there is no command {word:?}. Did you mean\n\n  {}", rest(verb))),
         None => Some(format!("there is no command {word:?}\n\n  doorstep --help shows what there is")),

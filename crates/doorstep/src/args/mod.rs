@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod control;
 mod guess;
 mod init;
 mod share;
@@ -47,6 +48,9 @@ pub enum Command {
     /// Print the hash of a password, for doorstep.toml
     #[command(after_help = crate::hash_password::EXAMPLES)]
     HashPassword,
+
+    #[command(flatten)]
+    Control(control::ControlCommand),
 
     /// Print completions for a shell
     ///

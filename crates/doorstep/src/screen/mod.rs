@@ -3,17 +3,17 @@
 mod board;
 mod crash;
 mod face;
-mod human;
+pub mod human;
 mod json;
-mod line;
+pub mod line;
 mod qr;
 mod request;
 #[cfg(test)]
 pub mod samples;
 mod story;
 mod terminal;
-mod text;
-mod tty;
+pub mod text;
+pub mod tty;
 
 use std::collections::HashSet;
 use std::net::IpAddr;

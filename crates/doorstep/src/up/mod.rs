@@ -3,7 +3,6 @@
 //! The *supervisor* (`supervisor/`) binds ports, runs apps and keeps a *worker* (`worker/`) alive, which reads all that comes
 //! from the network, confined and without privileges. They talk over a [`link`].
 
-pub mod dirs;
 pub mod link;
 mod notify;
 mod shape;
@@ -20,7 +19,7 @@ use doorstep_sandbox::users;
 use rustix::process::geteuid;
 use time::UtcOffset;
 
-use self::dirs::Dirs;
+use crate::dirs::{self, Dirs};
 use self::supervisor::handover::{Handover, VARIABLE};
 use self::supervisor::{Begin, OURSELVES, Options};
 use self::voice::Voice;
