@@ -2,6 +2,7 @@
 
 mod body;
 mod exchange;
+mod goaway;
 mod lines;
 mod request;
 mod upload;

@@ -70,12 +70,13 @@ pub async fn exchange(
     };
     // Reading the body is what makes the engine tell a client to continue.
     upload.release();
+    let stream_id = response.stream_id().as_u32();
     let mut sending = Sending::new(stream, upload, whole);
     let answered = answer(&mut response, &mut sending, &request.interim, terms.response).await;
     let (head, recv) = match answered {
         Ok(answer) => answer.into_parts(),
         Err(error) => {
-            let untouched = matches!(&error, ProxyError::Http2(error) if is_untouched(error, &line));
+            let untouched = matches!(&error, ProxyError::Http2(error) if is_untouched(error, &line, stream_id));
             let stale = untouched && matches!(&error, ProxyError::Http2(error) if error.is_go_away());
             if stale {
                 line.retire();
@@ -154,10 +155,7 @@ fn poll_response(
 }
 
 /// Whether the app said that it did not look at the request: it refused the stream, or went away before it
-/// (RFC 9113 section 8.7). Once the connection has ended, `h2` gives the same error to all that was open on it; a line
-/// is marked closed before its requests run again, because they share its thread.
-fn is_untouched(error: &h2::Error, line: &Line) -> bool {
-    error.is_remote()
-        && (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)
-            || error.is_go_away() && !line.is_closed())
+/// (RFC 9113 section 8.7).
+fn is_untouched(error: &h2::Error, line: &Line, stream: u32) -> bool {
+    error.is_remote() && error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM) || line.disowns(stream)
 }

@@ -12,6 +12,7 @@ use h2::client::{Builder, Connection, SendRequest};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::goaway::{LastStream, Watched};
 use crate::idle::PoolKey;
 use crate::pool::Member;
 use crate::{ProxyError, limits};
@@ -24,15 +25,16 @@ pub struct Line {
     streams: Arc<AtomicUsize>,
     /// Takes no new streams.
     retired: Arc<AtomicBool>,
-    closed: Arc<AtomicBool>,
+    last: LastStream,
 }
 
 /// A stream's place on a line; dropping it gives the place back.
 pub struct StreamPlace(Arc<AtomicUsize>);
 
 impl Line {
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    /// Whether the app has said that it did not look at this stream, and will not.
+    pub fn disowns(&self, stream: u32) -> bool {
+        self.last.is_before(stream)
     }
 
     /// Keeps others from using it: the app goes away, or is gone.
@@ -154,6 +156,7 @@ impl Drop for Opening {
 }
 
 async fn start(io: Io, member: Option<Arc<Member>>) -> Result<Line, ProxyError> {
+    let (io, last) = Watched::new(io);
     let (send, connection) = Builder::new()
         .initial_window_size(limits::H2_STREAM_WINDOW)
         .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
@@ -163,10 +166,10 @@ async fn start(io: Io, member: Option<Arc<Member>>) -> Result<Line, ProxyError> 
         .handshake::<_, Bytes>(io)
         .await
         .map_err(ProxyError::Http2)?;
-    let line = Line { send, streams: Arc::default(), retired: Arc::default(), closed: Arc::default() };
+    let line = Line { send, streams: Arc::default(), retired: Arc::default(), last };
     // Without a handle to send by, the connection ends with its last stream.
-    let Line { streams, retired, closed, .. } = line.clone();
-    tokio::spawn(drive(connection, Signs { streams, retired, closed }, member));
+    let (streams, retired) = (line.streams.clone(), line.retired.clone());
+    tokio::spawn(drive(connection, Signs { streams, retired }, member));
     Ok(line)
 }
 
@@ -174,12 +177,11 @@ async fn start(io: Io, member: Option<Arc<Member>>) -> Result<Line, ProxyError> 
 struct Signs {
     streams: Arc<AtomicUsize>,
     retired: Arc<AtomicBool>,
-    closed: Arc<AtomicBool>,
 }
 
 /// Moves a connection's frames until it ends. One that nobody uses any more, or whose member is leaving, is taken off the
 /// list, and ends when its last stream does.
-async fn drive(mut connection: Connection<Io, Bytes>, signs: Signs, member: Option<Arc<Member>>) {
+async fn drive(mut connection: Connection<Watched, Bytes>, signs: Signs, member: Option<Arc<Member>>) {
     let mut look = interval(limits::POOL_SWEEP);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut busy = Instant::now();
@@ -201,7 +203,6 @@ async fn drive(mut connection: Connection<Io, Bytes>, signs: Signs, member: Opti
             }
         }
     }
-    signs.closed.store(true, Ordering::Release);
     signs.retired.store(true, Ordering::Relaxed);
     if let Some(member) = &member {
         forget_retired(member.key);

@@ -105,8 +105,21 @@ impl Member {
         self.leaving.load(Ordering::SeqCst)
     }
 
-    pub fn set_leaving(&self, leaving: bool) {
-        self.leaving.store(leaving, Ordering::SeqCst);
+    /// Somebody who knows says that it is there, or that it is to get no more requests.
+    pub fn set(&self, leaving: bool) {
+        let was_leaving = self.leaving.swap(leaving, Ordering::SeqCst);
+        if leaving {
+            return;
+        }
+        let mut standing = self.standing.lock();
+        if was_leaving {
+            // It comes back as a new process.
+            (standing.away, standing.fails, standing.unwell) = (None, 0, false);
+            standing.ready_since = Instant::now();
+        }
+        if let Some(away) = standing.away.as_mut().filter(|away| away.why == Why::Absent) {
+            (away.until, away.pause) = (Instant::now(), limits::ABSENT_PAUSE / 2);
+        }
     }
 
     pub fn fitness(&self) -> Fitness {
@@ -175,9 +188,15 @@ impl Member {
         self.troubled.store(true, Ordering::Relaxed);
         let mut standing = self.standing.lock();
         standing.last_error = Some(error);
+        let now = Instant::now();
         let before = standing.away.take().filter(|away| away.why == Why::Absent);
+        // Many requests may find out at the same time; only who tries again makes the pause longer.
+        if before.as_ref().is_some_and(|away| !away.trying && away.until > now) {
+            standing.away = before;
+            return false;
+        }
         let pause = before.as_ref().map_or(limits::ABSENT_PAUSE, |away| away.pause * 2).min(limits::ABSENT_PAUSE_MOST);
-        standing.away = Some(Away { why: Why::Absent, until: Instant::now() + pause, pause, trying: false });
+        standing.away = Some(Away { why: Why::Absent, until: now + pause, pause, trying: false });
         before.is_none()
     }
 

@@ -81,7 +81,7 @@ impl Membership {
     }
 
     /// Replaces the members from the next request on. One that stays (same id, same upstream) keeps its connections and
-    /// what is known of its health; one that is gone, or draining, finishes what it has in flight, and its idle
+    /// what is known of its health, except that one on which nothing listened is looked at again; one that is gone, or draining, finishes what it has in flight, and its idle
     /// connections are closed.
     pub fn set(&self, members: Vec<LiveMember>) {
         let mut entries = self.0.entries.lock();
@@ -92,10 +92,10 @@ impl Membership {
                 Some(index) => before.swap_remove(index).member,
                 None => Member::new(live.id, live.upstream, self.0.changed.clone()),
             };
-            member.set_leaving(live.draining);
+            member.set(live.draining);
             entries.push(Entry { member, weight: live.weight, backup: live.backup });
         }
-        before.iter().for_each(|gone| gone.member.set_leaving(true));
+        before.iter().for_each(|gone| gone.member.set(true));
         // Those that are gone but not done are remembered, so that `drained` can tell.
         let gone = before.into_iter().filter(|gone| gone.member.in_flight() > 0);
         let gone: Vec<Entry> =

@@ -122,6 +122,13 @@ impl Peer {
         String::from_utf8(self.buffer.drain(..length).collect()).unwrap()
     }
 
+    pub async fn exactly_one(&mut self) -> u8 {
+        while self.buffer.is_empty() {
+            self.more().await.expect("another byte");
+        }
+        self.buffer.remove(0)
+    }
+
     /// What comes up to and with `end`.
     pub async fn until(&mut self, end: &str) -> String {
         loop {
