@@ -20,7 +20,7 @@ def example(up, tmp_path):
         done = run("init", folder)
         assert done.returncode == 0, done.stderr
         assert "Found " in done.stdout and "doorstep up" in done.stdout
-        done = run("check", "--config", folder / "doorstep.toml")
+        done = run("check", folder)
         assert done.returncode == 0, done.stdout + done.stderr
         return up((folder / "doorstep.toml").read_text(), folder=folder)
 

@@ -67,7 +67,7 @@ def test_check_tells_every_error_at_once(tmp_path):
         'instances = "three"\n'
         'drain = "5 bananas"\n'
     )
-    done = run("check", "--config", file)
+    done = run("check", file)
     said = done.stdout + done.stderr
     assert done.returncode != 0
     for line in ("2", "6", "7"):
@@ -80,7 +80,7 @@ def test_check_is_content_with_a_good_file(tmp_path):
     (tmp_path / "public").mkdir()
     file = tmp_path / "doorstep.toml"
     file.write_text('[site."blog.localhost"]\nroot = "public"\n')
-    done = run("check", "--config", file)
+    done = run("check", file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -25,7 +25,7 @@ class Up:
     def __init__(self, folder, config, files=None, env=None, binary=BINARY, wait=True, listen=None, args=()):
         self.wait = wait
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        open_way(self.folder)
         self.http, self.https = free_ports(2)
         self.listen = listen or f'listen = {{ http = "127.0.0.1:{self.http}", https = "127.0.0.1:{self.https}" }}'
         self.file = self.folder / "doorstep.toml"
@@ -161,15 +161,8 @@ class Up:
         return sorted(instance["pid"] for instance in self.app(name)["instances"] if instance.get("pid"))
 
     def worker(self):
-        """The process id of the process that talks to the network: the supervisor's child that runs the same program."""
-        for pid in children(self.pid):
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except FileNotFoundError:
-                continue
-            if b"__worker" in words:
-                return pid
-        raise AssertionError(f"the supervisor {self.pid} has no worker\n{self.log}")
+        """The process id of the process that talks to the network; 0 while there is none."""
+        return self.status()["worker"]["pid"]
 
     def wait_for(self, true, what, timeout=2 * PATIENCE):
         """Waits until `true()` gives something, and gives it."""
@@ -255,14 +248,6 @@ def unverified():
     return context
 
 
-def children(pid):
-    """Process ids of a process's children."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
 def is_alive(pid):
     """Whether a process runs; one that ended and waits for its parent does not."""
     try:
@@ -279,10 +264,23 @@ def free_ports(count):
     return sorted(ports)
 
 
+def open_way(folder):
+    """Makes a folder that others can get to: started by root, the part that talks to the network is nobody in particular."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [folder, *folder.parents]:
+        stat = path.stat()
+        if stat.st_uid == os.geteuid() and stat.st_mode & 0o011 != 0o011:
+            path.chmod(stat.st_mode & 0o7777 | 0o011)
+
+
 def copy_example(name, folder):
-    """A copy of an example without its doorstep.toml and whatever running it left behind."""
+    """A copy of an example without its doorstep.toml and whatever running it left behind. It belongs to somebody without rights."""
     from .apps import EXAMPLES
 
     leave = shutil.ignore_patterns("doorstep.toml", "__pycache__", "db.sqlite3", "staticfiles")
+    open_way(folder.parent)
     shutil.copytree(EXAMPLES / name, folder, ignore=leave)
+    if os.geteuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            shutil.chown(path, "www-data")
     return folder

@@ -21,12 +21,12 @@ pub fn look(tree: &Tree, folder: &Path) -> Option<Part> {
     let server = if channels || !has_wsgi { "asgi" } else { "wsgi" };
     let settings = settings(tree, folder, &module);
     let text: String = settings.iter().map(|path| tree.text(path)).collect();
-    let static_url = static_url(&text);
-    let has_root = text.lines().any(|line| line.trim_start().starts_with("STATIC_ROOT"));
+    // doorstep gives `collectstatic` a folder of its own, so the project need not name one.
+    let collects = text.contains("django.contrib.staticfiles");
     let program = Program {
         start: Start::Python(format!("{package}.{server}:application")),
         pre_start: vec!["python manage.py migrate --noinput".to_owned()],
-        collectstatic: static_url.clone().filter(|_| has_root),
+        collectstatic: static_url(&text).filter(|_| collects),
         keep_one: channels
             .then(|| "Channels needs a layer such as Redis before several instances share messages".to_owned()),
         knows_api: tree.text(folder.join(&package).join("urls.py")).contains("\"api/"),
@@ -35,11 +35,6 @@ pub fn look(tree: &Tree, folder: &Path) -> Option<Part> {
     let mut part =
         Part::new(folder, format!("a Django project ({}, {})", code("manage.py"), code(&module)), Serve::App(program))
             .assuming("`python manage.py migrate` may run before each new version starts.");
-    if static_url.is_some() && !has_root {
-        part = part.todo(
-            "Its static files are not served yet: write STATIC_ROOT = BASE_DIR / \"staticfiles\" into the settings, and run `doorstep init --force` again.",
-        );
-    }
     part = hints(part, &text);
     if !["requirements.txt", "pyproject.toml"].iter().any(|name| tree.has(folder.join(name))) {
         part = part.todo("There is no requirements.txt, so Django would not be installed: write `django` into one.");
