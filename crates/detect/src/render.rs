@@ -26,7 +26,7 @@ pub fn config(found: &Found) -> String {
     for (part, name) in found.parts.iter().zip(&found.layout.names) {
         match &part.serve {
             Serve::App(program) => app(&mut out, part, program, name, found.options.user.as_deref()),
-            Serve::Worker(program) => worker(&mut out, part, program, name),
+            Serve::Worker(program) => worker(&mut out, part, program, name, found.options.user.as_deref()),
             Serve::Files(_) => {}
         }
     }
@@ -139,13 +139,17 @@ fn app(out: &mut Text, part: &Part, program: &Program, name: &str, user: Option<
 }
 
 /// A program that no site leads to.
-fn worker(out: &mut Text, part: &Part, program: &Program, name: &str) {
+fn worker(out: &mut Text, part: &Part, program: &Program, name: &str, user: Option<&str>) {
     out.line("");
     out.line(&format!("# {}.", capital(&part.what)));
-    out.line(&format!("# [app.{}]", key(name)));
-    out.line(&format!("# dir = {}", quoted(&path(&part.folder))));
+    out.line(&format!("[app.{}]", key(name)));
+    out.line(&format!("dir = {}", quoted(&path(&part.folder))));
     if let Start::Run(command) = &program.start {
-        out.line(&format!("# run = {}", quoted(command)));
+        out.line(&format!("run = {}", quoted(command)));
+    }
+    out.line("listen = \"nothing\"");
+    if let Some(user) = user {
+        out.line(&format!("user = {}", quoted(user)));
     }
 }
 

@@ -67,9 +67,8 @@ fn further_options_work_once_they_are_no_comment() {
     for (name, project) in projects() {
         let real = Some("shop.example.com".parse().unwrap());
         let found = look(project.path(), Options { name: real, user: None }).unwrap();
-        let text = found.config();
-        let lines = text.lines().take_while(|line| !line.starts_with("# [app."));
-        let text: String = lines.map(|line| format!("{}\n", uncommented(line).unwrap_or(line))).collect();
+        let text: String =
+            found.config().lines().map(|line| format!("{}\n", uncommented(line).unwrap_or(line))).collect();
         let file = project.path().join("doorstep.toml");
         fs::write(&file, &text).unwrap();
         fs::write(project.path().join(".env"), "KEY=secret\n").unwrap();

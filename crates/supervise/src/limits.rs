@@ -27,6 +27,9 @@ pub const READY_ANSWER: Duration = Duration::from_secs(5);
 /// As much of such an answer is read.
 pub const READY_HEAD: usize = 4096;
 
+/// An instance that listens to nothing counts as ready after this: it did not fail at once.
+pub const READY_ALONE: Duration = Duration::from_secs(1);
+
 /// What an instance left running (children of its own) may take to end, after SIGTERM, before SIGKILL.
 pub const LEFTOVER_GRACE: Duration = Duration::from_secs(5);
 /// Between two looks at such processes.

@@ -12,6 +12,9 @@ use crate::{limits, run_dir};
 /// Returns when an instance accepts connections and, where a path is given, answers it with 2xx or 3xx. Whoever waits knows how long.
 /// `uid` owns the socket.
 pub(crate) async fn until_ready(addr: Addr, ready: Readiness, uid: u32) {
+    if addr == Addr::Nowhere {
+        return sleep(limits::READY_ALONE).await;
+    }
     let mut wait = limits::READY_FIRST;
     while !matches!(timeout(limits::READY_ANSWER, look(&addr, ready.path.as_deref(), uid)).await, Ok(Ok(true))) {
         sleep(wait).await;

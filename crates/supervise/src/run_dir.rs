@@ -85,6 +85,7 @@ pub(crate) fn address(listen: AppListen, dir: &Path, id: &str, taken: &[u16]) ->
             Ok(Addr::Socket(path))
         }
         AppListen::Port => free_port(taken).map(Addr::Port),
+        AppListen::Nothing => Ok(Addr::Nowhere),
     }
 }
 

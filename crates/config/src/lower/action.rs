@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doorstep_model::{
-    Action as Model, App, AppName, FileOptions, Maintenance, Members, Pool, Redirect, Respond, UploadPolicy,
+    Action as Model, App, AppListen, AppName, FileOptions, Maintenance, Members, Pool, Redirect, Respond, UploadPolicy,
 };
 
 use super::{Captures, pool, template};
@@ -139,6 +139,12 @@ fn app(context: &mut Context<'_>, table: &Table, node: &Node, apps: &[App]) -> O
     let name = node.text()?;
     let options = Pool::new(name, Members::App(AppName(name.to_owned())));
     let pool = pool::options(context, table, options);
+    if apps.iter().any(|app| app.name.0 == name && app.listen == AppListen::Nothing) {
+        context
+            .error("listens-to-nothing", &node.place, format!("the app `{name}` has `listen = \"nothing\"`"))
+            .note("a site can lead only to an app that listens");
+        return None;
+    }
     if apps.iter().any(|app| app.name.0 == name) {
         return Some(Model::App { app: AppName(name.to_owned()), pool });
     }

@@ -39,9 +39,14 @@ pub(super) fn jobs(context: &mut Context<'_>, file: &Table) -> Vec<Job> {
 fn app(context: &mut Context<'_>, entry: &Entry, table: &Table) -> Option<App> {
     let command = command(context, entry, table);
     let listen = match (table.text("listen"), &command) {
+        (Some("nothing"), _) => AppListen::Nothing,
         (Some("socket"), _) | (None, AppCommand::Python(_)) => AppListen::Socket,
         _ => AppListen::Port,
     };
+    let alone = listen == AppListen::Nothing;
+    if alone {
+        visited_by_nobody(context, table);
+    }
     let ready = table.get("ready");
     let options = ready.and_then(Node::table);
     let default = Readiness::default();
@@ -58,11 +63,26 @@ fn app(context: &mut Context<'_>, entry: &Entry, table: &Table) -> Option<App> {
             timeout: options.and_then(|table| table.duration("timeout")).unwrap_or(default.timeout),
         },
         stop_grace: table.duration("stop_grace").unwrap_or(Duration::from_secs(10)),
-        drain: table.duration("drain").unwrap_or(Duration::from_secs(30)),
+        drain: if alone { Duration::ZERO } else { table.duration("drain").unwrap_or(Duration::from_secs(30)) },
         watch: table.bool("watch").unwrap_or(false),
         orphans: if table.text("orphans") == Some("adopt") { Orphans::Adopt } else { Orphans::End },
         log: rotation(table.table("log")),
     })
+}
+
+/// What makes no sense for an app that listens to nothing.
+fn visited_by_nobody(context: &mut Context<'_>, table: &Table) {
+    let path = table.table("ready").and_then(|ready| ready.entry("path"));
+    let ready = table.entry("ready").filter(|ready| ready.node.text().is_some());
+    for entry in [table.entry("python"), table.entry("drain"), ready, path].into_iter().flatten() {
+        context
+            .error(
+                "misplaced-option",
+                &entry.place,
+                format!("`{}` means nothing with `listen = \"nothing\"`", entry.key),
+            )
+            .note("nobody visits such a program, so there is nothing to be asked, and no request to wait for");
+    }
 }
 
 fn command(context: &mut Context<'_>, entry: &Entry, table: &Table) -> AppCommand {

@@ -36,9 +36,9 @@ const COMMAND: &[Key] = &[
     Key::new("instances", Kind::Integer(1, INSTANCES), "1", "How many processes.", "instances = 3"),
     Key::new(
         "listen",
-        Kind::Word(&["port", "socket"]),
+        Kind::Word(&["port", "socket", "nothing"]),
         "\"socket\" with `python`, \"port\" with `run`",
-        "What the program gets to listen on: a port of 127.0.0.1 in `$PORT`, or the path of a unix socket in `$SOCKET`.",
+        "What the program gets to listen on: a port of 127.0.0.1 in `$PORT`, or the path of a unix socket in `$SOCKET`; `nothing` is for programs that no site leads to, such as those that work off a queue.",
         "listen = \"socket\"",
     ),
 ];

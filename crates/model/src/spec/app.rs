@@ -71,6 +71,8 @@ pub enum AppListen {
     Socket,
     /// A port on 127.0.0.1, in `$PORT`.
     Port,
+    /// Nothing: it works without being visited, such as whoever takes orders from a queue. Ready once it has run for a moment.
+    Nothing,
 }
 
 /// Who runs a program, with what, and what it may do.
