@@ -13,18 +13,20 @@ use http_body::{Frame, SizeHint};
 /// Set once a body turned out larger than it may be.
 pub(crate) type Exceeded = Arc<AtomicBool>;
 
-/// Refuses what announces too much, and sees to it that what does not say ends with an error.
-pub(crate) fn bound(request: &mut Request, most: u64) -> Result<Option<Exceeded>, Response> {
-    match request.body.len() {
-        Some(length) if length > most => Err(too_large(request, most)),
-        Some(_) => Ok(None),
-        None => {
-            let exceeded = Exceeded::default();
-            let body = std::mem::replace(&mut request.body, Body::Empty);
-            request.body = Body::stream(Bounded { body, left: most, most, exceeded: exceeded.clone() });
-            Ok(Some(exceeded))
-        }
+/// Whether the body is known to be larger.
+pub(crate) fn announces_more(request: &Request, most: u64) -> bool {
+    request.body.len().is_some_and(|length| length > most)
+}
+
+/// Ends a body that does not say its length with an error as soon as it exceeds `most` bytes.
+pub(crate) fn bound(request: &mut Request, most: u64) -> Option<Exceeded> {
+    if request.body.len().is_some() {
+        return None;
     }
+    let exceeded = Exceeded::default();
+    let body = std::mem::replace(&mut request.body, Body::Empty);
+    request.body = Body::stream(Bounded { body, left: most, most, exceeded: exceeded.clone() });
+    Some(exceeded)
 }
 
 pub(crate) fn too_large(request: &Request, most: u64) -> Response {

@@ -71,13 +71,16 @@ impl FilterService {
     }
 
     /// Alters the request, or answers in the service's place.
-    fn admit(&self, request: &mut Request, kept: &mut Kept) -> Result<(), Response> {
+    fn admit(&self, request: &mut Request, kept: &mut Kept) -> Option<Response> {
         if let Some(most) = self.max_body {
-            kept.exceeded = max_body::bound(request, most)?.map(|exceeded| (exceeded, most));
+            if max_body::announces_more(request, most) {
+                return Some(max_body::too_large(request, most));
+            }
+            kept.exceeded = max_body::bound(request, most).map(|exceeded| (exceeded, most));
         }
         if let Some(response) = self.cors.as_ref().and_then(|cors| cors.preflight(request, &kept.origin)) {
             kept.preflight = true;
-            return Err(response);
+            return Some(response);
         }
         if let Some(prefix) = &self.prefix
             && prefix.strip(request)
@@ -88,11 +91,11 @@ impl FilterService {
             match rewrite.apply(request) {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(_) => return Err(pages::problem(request, StatusCode::BAD_REQUEST, "This address leads nowhere.")),
+                Err(_) => return Some(pages::problem(request, StatusCode::BAD_REQUEST, "This address leads nowhere.")),
             }
         }
         self.request_headers.apply_to_request(request);
-        Ok(())
+        None
     }
 
     fn finish(&self, response: &mut Response, kept: Kept) {
@@ -126,8 +129,8 @@ impl Service for FilterService {
         Box::pin(async move {
             let mut kept = self.keep(&request);
             let mut response = match self.admit(&mut request, &mut kept) {
-                Ok(()) => self.inner.call(request).await,
-                Err(response) => response,
+                None => self.inner.call(request).await,
+                Some(answer) => answer,
             };
             self.finish(&mut response, kept);
             response

@@ -4,8 +4,11 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captures {
     groups: Vec<Box<str>>,
-    names: Option<Arc<[(Box<str>, usize)]>>,
+    names: Names,
 }
+
+/// Each name with its group's number.
+type Names = Option<Arc<[(Box<str>, usize)]>>;
 
 impl Captures {
     /// The groups of a match, without the whole; a group that took no part is empty. `names` says which number a name has.
@@ -28,7 +31,7 @@ impl Captures {
 
 /// The named groups of a regular expression, shared by all its matches.
 #[derive(Clone, Debug, Default)]
-pub struct GroupNames(Option<Arc<[(Box<str>, usize)]>>);
+pub struct GroupNames(Names);
 
 impl GroupNames {
     pub fn of(regex: &regex::Regex) -> Self {

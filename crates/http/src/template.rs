@@ -148,6 +148,7 @@ const IN_PATH: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
+const IN_FIRST_SEGMENT: &AsciiSet = &IN_PATH.add(b':');
 const IN_QUERY: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/').remove(b':');
 const IN_HOST: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
@@ -155,6 +156,8 @@ const IN_HOST: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Where in a URL one is after writing `before`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Where {
+    /// Nothing is there yet.
+    Start,
     /// In the host, of which something is there already or not.
     Host {
         begun: bool,
@@ -165,6 +168,9 @@ enum Where {
 
 impl Where {
     fn after(before: &str) -> Self {
+        if before.is_empty() {
+            return Self::Start;
+        }
         if before.contains(['?', '#']) {
             return Self::Query;
         }
@@ -227,12 +233,14 @@ impl Value {
     fn set(&self, text: &str, before: &str) -> &'static AsciiSet {
         let place = match Where::after(before) {
             // A value that is a whole path ends the host and cannot be a part of it.
-            Where::Host { begun: true } if text.starts_with('/') => Where::Path,
+            Where::Start | Where::Host { begun: true } if text.starts_with('/') => Where::Path,
             Where::Host { begun: true } if matches!(self, Self::MarkedQuery) => Where::Query,
             place => place,
         };
         match (self, place) {
-            (Self::Scheme, _) if before.is_empty() => AS_IT_IS,
+            (Self::Scheme | Self::MarkedQuery, Where::Start) => AS_IT_IS,
+            // What comes before a `:` here would be taken for a scheme, and the rest for a host.
+            (_, Where::Start) => IN_FIRST_SEGMENT,
             (Self::Host | Self::Authority, Where::Host { .. }) => AS_IT_IS,
             (_, Where::Host { .. }) => IN_HOST,
             (Self::Path | Self::Uri, Where::Path) => AS_IT_IS,
@@ -287,6 +295,10 @@ mod tests {
         let request = Request::get("//evil.example/x");
         for text in ["{uri}", "{path}", "/{uri}", "/{path}"] {
             assert_eq!(template(text).fill(&request, Place::Url), "/evil.example/x", "{text}");
+        }
+        for capture in ["https:/evil.example", "/https:/evil.example"] {
+            let url = template("{1}").fill_with(&request, &captured(capture), Place::Url);
+            assert!(url.starts_with('/') || url.starts_with("https%3A/"), "{url}");
         }
         let backslash = template("/{1}").fill_with(&request, &captured("\\evil.example"), Place::Url);
         assert_eq!(backslash, "/%5Cevil.example");

@@ -22,8 +22,10 @@ pub(super) enum Next {
     Http2,
     Refused(HeadError),
     TooSlow,
-    /// The client closed, kept silent too long, or a drain found the connection idle.
+    /// The client closed, a drain is in a hurry, or no request ever came.
     Closed,
+    /// The client has made no further request for too long.
+    Idle,
 }
 
 pub(super) struct Wait<'a, D> {
@@ -71,7 +73,8 @@ pub(super) async fn next_head<D: Future<Output = ()>>(wire: &Wire, wait: &mut Wa
             }
             // A connection that a drain finds without its first request gets a moment: the request may be on its way.
             let patience = if drained { silence.min(Duration::from_secs(1)) } else { silence };
-            return wait.timer.poll(cx, began + patience).map(|()| Next::Closed);
+            let never_asked = wait.first || drained;
+            return wait.timer.poll(cx, began + patience).map(|()| if never_asked { Next::Closed } else { Next::Idle });
         }
         let since = *first_byte_at.get_or_insert_with(Instant::now);
         wait.timer.poll(cx, since + wait.limits.head).map(|()| Next::TooSlow)

@@ -52,6 +52,9 @@ pub(crate) async fn serve(engine: &Engine, conn: Conn, drain: Drain) {
                     return refuse(&wire, StatusCode::REQUEST_TIMEOUT, "the request's header came too slowly").await;
                 }
                 Next::Closed => return,
+                // A request may be on its way. Its client shall see a plain end, after which it can ask again, and not a
+                // reset.
+                Next::Idle => break,
             }
         }
     }
