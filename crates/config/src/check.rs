@@ -18,7 +18,10 @@ fn check_table(context: &mut Context<'_>, table: &mut Table, shape: &'static Sha
     let keys: Vec<String> = table.entries.iter().map(|entry| entry.key.clone()).collect();
     for entry in &mut table.entries {
         match shape.key(&entry.key) {
-            Some(key) => check_node(context, &mut entry.node, &key.kind, key),
+            Some(key) => {
+                let asked = Asked { name: key.name, key };
+                check_node(context, &mut entry.node, &key.kind, asked);
+            }
             None => {
                 entry.node.bad = true;
                 unknown::report(context, entry, shape, &keys);
@@ -36,7 +39,15 @@ fn check_table(context: &mut Context<'_>, table: &mut Table, shape: &'static Sha
     }
 }
 
-fn check_node(context: &mut Context<'_>, node: &mut Node, kind: &'static Kind, key: &'static Key) {
+/// What a value is the value of.
+#[derive(Clone, Copy)]
+struct Asked<'k> {
+    /// The key itself, or a name in its table.
+    name: &'k str,
+    key: &'static Key,
+}
+
+fn check_node(context: &mut Context<'_>, node: &mut Node, kind: &'static Kind, key: Asked<'_>) {
     match (kind, &mut node.value) {
         (Kind::Text(format), Value::Text(_)) => check_text(context, node, format, key),
         (Kind::Secret(format), Value::Text(_)) => check_secret(context, node, format, key),
@@ -85,19 +96,21 @@ fn check_map(
     table: &mut Table,
     names: &'static Format,
     value: &'static Kind,
-    key: &'static Key,
+    key: Asked<'_>,
 ) {
     for entry in &mut table.entries {
         if let Err(why) = (names.check)(&entry.key) {
-            let message = format!("`{}` is not {}: {why}", entry.key, names.name);
+            let why = if why.is_empty() { why } else { format!(": {why}") };
+            let message = format!("`{}` is not {}{why}", entry.key, names.name);
             context.error("bad-name", &entry.place, message);
             entry.node.bad = true;
         }
-        let secret = is_secret_name(&entry.key) || key.name == "dns";
+        let secret = is_secret_name(&entry.key) || key.key.name == "dns";
         if secret && entry.key != "provider" && matches!(entry.node.value, Value::Text(_)) && holds_secrets(value) {
             warn_if_readable(context, &entry.node);
         }
-        check_node(context, &mut entry.node, value, key);
+        let asked = Asked { name: &entry.key, ..key };
+        check_node(context, &mut entry.node, value, asked);
     }
 }
 
@@ -131,7 +144,7 @@ fn takes(kind: &Kind, node: &Node) -> bool {
     }
 }
 
-fn check_text(context: &mut Context<'_>, node: &mut Node, format: &'static Format, key: &'static Key) {
+fn check_text(context: &mut Context<'_>, node: &mut Node, format: &'static Format, key: Asked<'_>) {
     let raw = node.raw().to_owned();
     let Ok(filled) = filled(context, node, &raw) else {
         node.bad = true;
@@ -140,10 +153,15 @@ fn check_text(context: &mut Context<'_>, node: &mut Node, format: &'static Forma
     if let Err(why) = (format.check)(&filled) {
         let message = if raw.is_empty() {
             format!("`{}` is empty, not {}", key.name, format.name)
+        } else if filled != raw {
+            // The value of a variable may be a secret.
+            format!("`{raw}` with its variables filled in is not {}", format.name)
+        } else if why.is_empty() {
+            format!("`{raw}` is not {}", format.name)
         } else {
             format!("`{raw}` is not {}: {why}", format.name)
         };
-        context.error("bad-value", &node.place, message).help(format!("for example: {}", key.example));
+        context.error("bad-value", &node.place, message).help(format!("for example: {}", key.key.example));
         node.bad = true;
     }
     if let Value::Text(text) = &mut node.value {
@@ -151,7 +169,7 @@ fn check_text(context: &mut Context<'_>, node: &mut Node, format: &'static Forma
     }
 }
 
-fn check_secret(context: &mut Context<'_>, node: &mut Node, format: &'static Format, key: &'static Key) {
+fn check_secret(context: &mut Context<'_>, node: &mut Node, format: &'static Format, key: Asked<'_>) {
     context.secrets.push(node.place.clone());
     let raw = node.raw().to_owned();
     if key.name == "hmac_key" {
@@ -245,7 +263,7 @@ pub(crate) fn filled(context: &mut Context<'_>, node: &Node, text: &str) -> Resu
     if missing { Err(()) } else { Ok(out) }
 }
 
-fn wrong_word(context: &mut Context<'_>, node: &mut Node, raw: &str, words: &[&str], key: &'static Key) {
+fn wrong_word(context: &mut Context<'_>, node: &mut Node, raw: &str, words: &[&str], key: Asked<'_>) {
     node.bad = true;
     let all: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
     context
@@ -254,7 +272,7 @@ fn wrong_word(context: &mut Context<'_>, node: &mut Node, raw: &str, words: &[&s
         .meant(nearest(raw, words.iter().copied()));
 }
 
-fn wrong_type(context: &mut Context<'_>, node: &mut Node, kind: &'static Kind, key: &'static Key) {
+fn wrong_type(context: &mut Context<'_>, node: &mut Node, kind: &'static Kind, key: Asked<'_>) {
     node.bad = true;
     let got = node.type_name();
     let help = match (kind, &node.value) {
@@ -267,10 +285,10 @@ fn wrong_type(context: &mut Context<'_>, node: &mut Node, kind: &'static Kind, k
         (Kind::Text(_) | Kind::Word(_), Value::Integer(number)) => format!("in quotes: {} = \"{number}\"", key.name),
         (Kind::List(_), Value::Table(_)) => format!("a list of tables has double brackets: [[… .{}]]", key.name),
         (Kind::Map { .. }, Value::List(_)) => format!("single brackets, and a name: [{}.\"name\"]", key.name),
-        _ => format!("for example: {}", key.example),
+        _ => format!("for example: {}", key.key.example),
     };
-    if holds_secrets(kind) || is_secret_name(key.name) {
-        context.secrets.push(node.place.clone());
+    if kind.has_secret() || is_secret_name(key.name) {
+        unknown::hide_texts(context, node);
     }
     context
         .error("wrong-type", &node.place, format!("`{}` must be {}, not {got}", key.name, expected(kind)))

@@ -148,6 +148,11 @@ impl<'s> Context<'s> {
         joined.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
     }
 
+    /// `path`, which `node` names, as it may stand in a message: the value of a variable may be a secret.
+    pub(crate) fn shown(node: &Node, path: &Path) -> String {
+        if node.raw().contains("${") { node.raw().to_owned() } else { path.display().to_string() }
+    }
+
     /// The file that `node` names, as PEM with at least one `label` block in it; reports what is wrong with it.
     pub(crate) fn pem(&mut self, node: &Node, label: &str) -> Option<Pem> {
         let path = self.path(node, node.text()?);

@@ -64,6 +64,8 @@ fn explained(message: &str) -> (String, &'static str) {
         "every name can be there only once; put all that belongs to it in one place"
     } else if message.contains("string values must be quoted") {
         "texts stand in quotes: \"like this\""
+    } else if message.contains("invalid basic string, expected `\"`") {
+        "a text that begins with `\"` ends with `\"`, in the same line"
     } else if message.contains("invalid basic string") || message.contains("missing escaped value") {
         "a text in '…' is taken as it is, without meaning of `\\`"
     } else {

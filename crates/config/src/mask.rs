@@ -9,6 +9,8 @@ const SECRET_WORDS: &[&str] =
 /// Whether a value under this name is better not shown.
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
+    // Of nginx, and what people try first; an address.
+    let name = name.replace("proxy_pass", "");
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::mask::is_secret_name;
-use crate::shape::{self, Kind, Shape};
+use crate::shape::{self, Shape};
 use crate::suggest::nearest;
 use crate::tree::{Entry, Node, Value};
 
@@ -75,7 +75,7 @@ pub(crate) fn report(context: &mut Context<'_>, entry: &Entry, shape: &'static S
         let ours = ELSEWHERE.iter().find(|(word, _)| word.eq_ignore_ascii_case(key)).map(|(_, ours)| *ours)?;
         shape.key(ours).map(|key| key.name)
     });
-    let hide = is_secret_name(key) || meant.and_then(|meant| shape.key(meant)).is_some_and(|key| secret(&key.kind));
+    let hide = is_secret_name(key) || meant.and_then(|meant| shape.key(meant)).is_some_and(|key| key.kind.has_secret());
     if hide {
         hide_texts(context, &entry.node);
     }
@@ -132,18 +132,8 @@ fn place_of(shape: &'static Shape) -> &'static str {
     }
 }
 
-fn secret(kind: &Kind) -> bool {
-    match kind {
-        Kind::Secret(_) => true,
-        Kind::Many(kind) | Kind::List(kind) => secret(kind),
-        Kind::Map { value, .. } => secret(value),
-        Kind::Either(kinds) => kinds.iter().any(secret),
-        Kind::Table(shape) => shape.keys().any(|key| secret(&key.kind)),
-        _ => false,
-    }
-}
-
-fn hide_texts(context: &mut Context<'_>, node: &Node) {
+/// No snippet shows the texts in `node`.
+pub(crate) fn hide_texts(context: &mut Context<'_>, node: &Node) {
     match &node.value {
         Value::Text(_) => context.secrets.push(node.place.clone()),
         Value::List(nodes) => nodes.iter().for_each(|node| hide_texts(context, node)),

@@ -69,7 +69,11 @@ fn make(context: &mut Context<'_>, table: &Table, entry: &Entry, apps: &[App], c
             let path = context.path(node, node.text()?);
             match context.kind(&path) {
                 PathKind::Missing => {
-                    context.warning("missing-file", &node.place, format!("there is no file {}", path.display()));
+                    context.warning(
+                        "missing-file",
+                        &node.place,
+                        format!("there is no file {}", Context::shown(node, &path)),
+                    );
                 }
                 PathKind::Folder => {
                     context
@@ -102,8 +106,8 @@ fn folder(context: &mut Context<'_>, table: &Table, node: &Node) -> Option<Model
     match context.kind(&root) {
         PathKind::Missing => {
             context
-                .error("missing-folder", &node.place, format!("there is no folder {}", root.display()))
-                .help(format!("mkdir -p {}", root.display()));
+                .error("missing-folder", &node.place, format!("there is no folder {}", Context::shown(node, &root)))
+                .help(format!("mkdir -p {}", Context::shown(node, &root)));
         }
         PathKind::Other => {
             context
@@ -148,10 +152,10 @@ fn app(context: &mut Context<'_>, table: &Table, node: &Node, apps: &[App]) -> O
     if apps.iter().any(|app| app.name.0 == name) {
         return Some(Model::App { app: AppName(name.to_owned()), pool });
     }
-    let draft = context.error("no-such-app", &node.place, format!("there is no app `{name}`"));
+    let draft = context.error("no-such-app", &node.place, format!("there is no app `{}`", node.raw()));
     match nearest(name, apps.iter().map(|app| app.name.0.as_str())) {
         Some(meant) => draft.meant(Some(meant)),
-        None => draft.help(format!("[app.{name}]\nrun = \"…\"")),
+        None => draft.help(format!("[app.{}]\nrun = \"…\"", node.raw())),
     };
     None
 }

@@ -183,7 +183,7 @@ fn folder_exists(context: &mut Context<'_>, node: &Node, path: &std::path::Path)
         PathKind::Other => "this is a file, not a folder",
         PathKind::Folder | PathKind::Unknown => return,
     };
-    context.warning("missing-folder", &node.place, format!("{what}: {}", path.display()));
+    context.warning("missing-folder", &node.place, format!("{what}: {}", Context::shown(node, path)));
 }
 
 /// The file's variables first, so that those of `env` come last and win.

@@ -41,7 +41,7 @@ pub(crate) fn statuses(text: &str) -> Result<Vec<u16>, String> {
             "5xx" => Ok(5),
             part => match part.parse() {
                 Ok(status @ 400..=599) => Ok(status),
-                _ => Err(format!("`{part}` is not the status of an error; there are 400 to 599, `4xx` and `5xx`")),
+                _ => Err("there are 400 to 599, `4xx` and `5xx`".to_owned()),
             },
         })
         .collect()

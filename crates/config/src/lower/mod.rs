@@ -70,12 +70,18 @@ fn template(context: &mut Context<'_>, node: &Node, captures: &Captures) -> Opti
     let text = node.text()?;
     match template::check(text, captures.0, &captures.1) {
         Ok(()) => Some(Template(text.to_owned())),
+        Err(_) if node.raw().contains("${") => {
+            let message = format!("`{}` with its variables filled in has a `{{…}}` that is wrong", node.raw());
+            context.error("bad-template", &node.place, message);
+            None
+        }
         Err(malformed) => {
             let known = template::PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(", ");
-            context
-                .error("bad-template", &node.place, malformed.why)
-                .note(format!("there are {known}, and {{1}} … for captures of the path"))
-                .meant(malformed.meant.as_deref());
+            let draft = context.error("bad-template", &node.place, malformed.why);
+            if malformed.unknown {
+                draft.note(format!("there are {known}, and {{1}} … for captures of the path"));
+            }
+            draft.meant(malformed.meant.as_deref());
             None
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn check(context: &mut Context<'_>, file: &Table) {
                 Some(at) => after.push((at, node)),
                 None => {
                     context
-                        .error("no-such-app", &node.place, format!("there is no app `{name}`"))
+                        .error("no-such-app", &node.place, format!("there is no app `{}`", node.raw()))
                         .meant(nearest(name, apps.iter().map(|app| app.key.as_str())));
                 }
             }

@@ -49,6 +49,11 @@ pub(super) fn upstream(context: &mut Context<'_>, node: &Node) -> Option<Upstrea
     let text = node.text()?;
     match upstream::parse(text) {
         Ok(upstream) => Some(upstream),
+        Err(_) if node.raw().contains("${") => {
+            let message = format!("`{}` with its variables filled in is not an address", node.raw());
+            context.error("bad-upstream", &node.place, message);
+            None
+        }
         Err(malformed) => {
             let draft = context.error(
                 "bad-upstream",

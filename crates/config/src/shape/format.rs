@@ -23,7 +23,7 @@ pub(crate) const URL: Format = format("an address", "\"http://127.0.0.1:3000\"",
 pub(crate) const TEMPLATE: Format = format("a text that may have `{…}` in it", "\"https://{host}{uri}\"", |_| Ok(()));
 pub(crate) const EMAIL: Format = format("a mail address", "\"me@example.com\"", |text| match text.split_once('@') {
     Some((user, host)) if !user.is_empty() && host.contains('.') && !text.contains(char::is_whitespace) => Ok(()),
-    _ => Err("it is not a mail address".to_owned()),
+    _ => Err(String::new()),
 });
 pub(crate) const DURATION: Format = Format {
     pattern: Some("^\\s*([0-9.]+\\s*(ms|s|sec|m|min|h|d|w)\\s*)+$"),
@@ -81,7 +81,7 @@ pub(crate) const NAME: Format = Format {
 pub(crate) const USER: Format = format("the name of a user", "\"www-data\"", |text| {
     match !text.is_empty() && text.len() <= 64 && !text.contains([':', '/', '\0', ' ']) {
         true => Ok(()),
-        false => Err("it is not the name of a user".to_owned()),
+        false => Err(String::new()),
     }
 });
 pub(crate) const ROUTE_PATH: Format = format("a path", "\"/api/*\"", |text| path::matcher(text).map(|_| ()));
@@ -94,7 +94,7 @@ pub(crate) const REGEX: Format =
 pub(crate) const METHOD: Format = format("a method", "\"GET\"", |text| {
     match !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
         true => Ok(()),
-        false => Err("it is not a method of HTTP".to_owned()),
+        false => Err(String::new()),
     }
 });
 pub(crate) const FIELD: Format = Format {
@@ -102,7 +102,7 @@ pub(crate) const FIELD: Format = Format {
     ..format("the name of a header field", "\"X-Frame-Options\"", |text| {
         match http::HeaderName::from_bytes(text.as_bytes()) {
             Ok(_) => Ok(()),
-            Err(_) => Err("it cannot be the name of a header field".to_owned()),
+            Err(_) => Err(String::new()),
         }
     })
 };
@@ -138,11 +138,11 @@ pub(crate) const CRON: Format = format("a schedule", "\"30 4 * * *\"", |text| {
 });
 pub(crate) const STATUSES: Format = Format {
     pattern: Some("^([45][0-9][0-9]|[45]xx)(,\\s*([45][0-9][0-9]|[45]xx))*$"),
-    ..format("statuses", "\"404\"", |text| crate::lower::filters::statuses(text).map(|_| ()))
+    ..format("the status of an error", "\"404\"", |text| crate::lower::filters::statuses(text).map(|_| ()))
 };
 pub(crate) const ENTRY: Format = Format {
     pattern: Some("^[\\w.]+:[\\w.]+(\\(\\))?$"),
-    ..format("a module and what is in it", "\"main:app\"", |text| {
+    ..format("a module with the name of the app in it", "\"main:app\"", |text| {
         let name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_.".contains(c));
         match text.split_once(':') {
             Some((module, object)) if name(module) && name(object.trim_end_matches("()")) => Ok(()),

@@ -39,6 +39,20 @@ pub(crate) enum Kind {
     Either(&'static [Kind]),
 }
 
+impl Kind {
+    /// Whether a value of this kind may have a secret in it.
+    pub(crate) fn has_secret(&self) -> bool {
+        match self {
+            Self::Secret(_) => true,
+            Self::Many(kind) | Self::List(kind) => kind.has_secret(),
+            Self::Map { value, .. } => value.has_secret(),
+            Self::Either(kinds) => kinds.iter().any(Self::has_secret),
+            Self::Table(shape) => shape.keys().any(|key| key.kind.has_secret()),
+            Self::Text(_) | Self::Shell | Self::Bool | Self::Integer(..) | Self::Word(_) => false,
+        }
+    }
+}
+
 /// A table with certain keys.
 pub(crate) struct Shape {
     /// Unique; names its definition in the schema.

@@ -16,7 +16,7 @@ pub(crate) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
 
 fn network(text: &str) -> Result<IpNet, String> {
     let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let net = net.map_err(|_| "it is not a network".to_owned())?;
+    let net = net.map_err(|_| "networks look like `192.168.1.0/24` or `fd00::/8`".to_owned())?;
     let trunc = net.trunc();
     if trunc == net {
         Ok(net)

@@ -44,11 +44,8 @@ fn glob(text: &str) -> Result<(), String> {
 /// A regular expression that is anchored at both ends.
 pub(crate) fn regex(text: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?:{text})$")).map_err(|error| match error {
-        regex::Error::Syntax(text) => {
-            let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            format!("the regular expression is not valid: {last}")
-        }
-        other => format!("the regular expression is not valid: {other}"),
+        regex::Error::Syntax(text) => text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+        other => other.to_string(),
     })
 }
 

@@ -40,6 +40,9 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     if !rest.is_empty() {
         return Err("it must be one number with one unit".to_owned());
     }
+    if unit.is_empty() {
+        return Err("the unit is missing: B, kB, MB, GB, TB, KiB, MiB, GiB or TiB".to_owned());
+    }
     let prefix = unit
         .strip_suffix('B')
         .ok_or_else(|| format!("`{unit}` is not a unit of size; there are B, kB, MB, GB, TB, KiB, MiB, GiB and TiB"))?;

@@ -8,13 +8,15 @@ pub(crate) const PLACEHOLDERS: [&str; 10] =
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
     pub(crate) why: String,
+    /// It names something that does not exist.
+    pub(crate) unknown: bool,
     /// A placeholder that is spelled alike.
     pub(crate) meant: Option<String>,
 }
 
 /// Checks `text`, where `captures` numbered and the `named` captures exist.
 pub(crate) fn check(text: &str, captures: usize, named: &[String]) -> Result<(), Malformed> {
-    let fail = |why: &str| Err(Malformed { why: why.to_owned(), meant: None });
+    let fail = |why: &str| Err(Malformed { why: why.to_owned(), unknown: false, meant: None });
     if text.chars().any(char::is_control) {
         return fail("it has a line break or control character in it");
     }
@@ -52,6 +54,7 @@ fn known(name: &str, captures: usize, named: &[String]) -> Result<(), Malformed>
                     1 => format!("`{{{number}}}` does not exist: the path has one `*` or group, which is `{{1}}`"),
                     most => format!("`{{{number}}}` does not exist: the path has {most} `*` or groups"),
                 },
+                unknown: false,
                 meant: None,
             }),
         };
@@ -59,6 +62,7 @@ fn known(name: &str, captures: usize, named: &[String]) -> Result<(), Malformed>
     let all = PLACEHOLDERS.into_iter().chain(named.iter().map(String::as_str));
     Err(Malformed {
         why: format!("there is no `{{{name}}}`"),
+        unknown: true,
         meant: crate::suggest::nearest(name, all).map(|name| format!("{{{name}}}")),
     })
 }
