@@ -14,7 +14,7 @@ use crate::page;
 /// The question is a GET without body, put to the upstream by `auth`, which says who asks by `X-Forwarded-For`,
 /// `-Host` and `-Proto`; `X-Forwarded-Method` and `-Uri` are added here. On 2xx the request goes on. Any other answer is
 /// the client's: a redirect to a login page with its cookies, a 401 with its challenge. Nothing that goes wrong lets a
-/// request pass.
+/// request pass; it is a 503.
 pub(crate) struct ForwardAuthGuard {
     uri: Uri,
     copy: Vec<HeaderName>,
@@ -25,7 +25,7 @@ pub(crate) struct ForwardAuthGuard {
 
 /// What the other service gets to see of the client's own fields: what it may recognise the client by, and what it needs
 /// to answer a person otherwise than a program.
-const SHOWN: [HeaderName; 8] = [
+const SHOWN: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::ACCEPT,
@@ -34,6 +34,7 @@ const SHOWN: [HeaderName; 8] = [
     header::ORIGIN,
     header::REFERER,
     HeaderName::from_static("x-requested-with"),
+    HeaderName::from_static("x-request-id"),
 ];
 
 impl ForwardAuthGuard {
@@ -72,6 +73,7 @@ impl ForwardAuthGuard {
         question.target = self.uri.clone();
         question.authority.clone_from(&original.authority);
         question.conn = Arc::clone(&original.conn);
+        question.id.clone_from(&original.id);
         for name in &SHOWN {
             for value in original.headers.get_all(name) {
                 question.headers.append(name, value.clone());
@@ -113,7 +115,8 @@ impl Service for ForwardAuthGuard {
 
 /// The other service's refusal as the client gets it.
 fn passed_on(mut answer: Response, request: &Request) -> Response {
-    if answer.status.is_informational() {
+    // What is wrong with the other service is not for the client to read.
+    if answer.status.is_informational() || answer.status.is_server_error() {
         return unavailable(request, "Whoever decides who may come in did not give an answer.");
     }
     if answer.status == StatusCode::NOT_MODIFIED {
@@ -262,10 +265,14 @@ mod tests {
         fn switching() -> Response {
             Response::new(StatusCode::SWITCHING_PROTOCOLS)
         }
+        fn broken() -> Response {
+            Response::text(StatusCode::INTERNAL_SERVER_ERROR, "stack trace")
+        }
         fn not_modified() -> Response {
             Response::new(StatusCode::NOT_MODIFIED)
         }
-        let cases: [(Option<Arc<dyn Service>>, StatusCode); 4] = [
+        let cases: [(Option<Arc<dyn Service>>, StatusCode); 5] = [
+            (Some(Scripted::new(broken)), StatusCode::SERVICE_UNAVAILABLE),
             (None, StatusCode::SERVICE_UNAVAILABLE),
             (Some(Arc::new(Silent)), StatusCode::SERVICE_UNAVAILABLE),
             (Some(Scripted::new(switching)), StatusCode::SERVICE_UNAVAILABLE),

@@ -1,6 +1,6 @@
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use doorstep_model::Rotation;
@@ -121,12 +121,7 @@ fn set_aside(path: &Path, keep: usize) -> bool {
     for n in (1..keep).rev() {
         let _ = std::fs::rename(nth(n), nth(n + 1));
     }
-    let moved = std::fs::rename(path, nth(1)).is_ok();
-    if moved {
-        // Nobody writes it any more.
-        let _ = std::fs::set_permissions(nth(1), Permissions::from_mode(0o440));
-    }
-    moved
+    std::fs::rename(path, nth(1)).is_ok()
 }
 
 #[cfg(test)]
