@@ -95,11 +95,18 @@ pub const MAX_SMALL_FILE: u64 = 64 * 1024;
 /// Bytes of small files in memory, of one share.
 pub const MAX_CACHED: usize = 64 * 1024 * 1024;
 
+/// Bytes of small files in memory, of all folders together: beyond, a folder keeps a file only in the place of others
+/// of its own.
+pub const MAX_CACHED_OF_ALL: usize = 256 * 1024 * 1024;
+
 /// Bytes that a cached file counts beside its contents.
 pub const CACHED_OVERHEAD: usize = 1024;
 
 /// How long a cached file is served before the disk is asked again whether it changed: how stale an answer can be.
 pub const CACHE_TRUST: Duration = Duration::from_millis(50);
+
+/// How long a folder is served before its path is asked again whether another folder stands there.
+pub const ROOT_TRUST: Duration = Duration::from_millis(50);
 
 /// A file that was changed this short a time ago may change again without a new time stamp, so it is not cached yet.
 pub const CACHE_SETTLED: Duration = Duration::from_millis(20);

@@ -5,193 +5,164 @@ pub(crate) mod find;
 mod redirect;
 mod serve;
 pub(crate) mod small;
+mod standing;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use doorstep_http::{BoxFuture, Request, Response, Service, pages};
-use doorstep_model::{FileOptions, UploadPolicy};
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
+use arc_swap::ArcSwap;
+use doorstep_http::{BoxFuture, Request, Response, Service};
+use doorstep_model::FileOptions;
 
-use self::cache::Cache;
-use self::find::{Found, Opened, Refusal};
-use crate::listing::{self, ListingContext};
-use crate::policy::Policy;
-use crate::query::Query;
-use crate::root::Root;
-use crate::upload::{self, Uploads};
-use crate::{FilesError, cors, zip};
-use doorstep_http::coding::Accepted;
+use self::standing::Standing;
+use crate::FilesError;
+use crate::limits::ROOT_TRUST;
 
-/// Serves a folder. What it answers is at most [`crate::limits::CACHE_TRUST`] older than the disk.
+/// Serves the folder that stands at a path. What it answers is at most [`crate::limits::CACHE_TRUST`] older than the disk.
+///
+/// A link such as `current -> releases/42` that is changed, and a folder that is removed and made anew by a build, are
+/// followed within [`crate::limits::ROOT_TRUST`]. What is under way, uploads too, finishes in the folder it began in;
+/// while there is none at the path, the old one is served on.
 pub struct FolderService {
-    root: Arc<Root>,
+    path: PathBuf,
     options: FileOptions,
-    /// Of the folder, for people.
-    name: String,
-    cache: Cache,
-    uploads: Option<Uploads>,
+    standing: ArcSwap<Standing>,
+    /// Nanoseconds on the cache's clock when the path was last looked at.
+    looked: AtomicU64,
 }
 
 impl FolderService {
     /// # Errors
     /// The folder is not there, is no folder or may not be read.
     pub fn open(path: &Path, options: &FileOptions) -> Result<Self, FilesError> {
-        let root = Root::open(path, Policy { hidden: options.hidden })?;
-        let name = root.path().file_name().map_or("/".into(), |name| name.to_string_lossy().into_owned());
-        let root = Arc::new(root);
-        let uploads = Uploads::new(Arc::clone(&root), &name, &options.upload);
-        Ok(Self { root, options: options.clone(), name, cache: Cache::default(), uploads })
+        let path = std::path::absolute(path).map_err(|error| FilesError::opening(path, error))?;
+        let standing = ArcSwap::from_pointee(Standing::open(&path, options)?);
+        Ok(Self { path, options: options.clone(), standing, looked: AtomicU64::new(small::now()) })
     }
 
-    /// The answer from memory alone, if it can be had.
-    fn at_once(&self, request: &Request) -> Option<Response> {
-        if !reads(&request.method) || self.uploads.as_ref().is_some_and(|uploads| uploads.wants(request)) {
-            return None;
+    /// `now` is on the cache's clock.
+    fn standing(&self, now: u64) -> Arc<Standing> {
+        let standing = self.standing.load_full();
+        let looked = self.looked.load(Ordering::Relaxed);
+        let is_due = u128::from(now.saturating_sub(looked)) >= ROOT_TRUST.as_nanos();
+        // One of the threads looks.
+        if !is_due || self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return standing;
         }
-        let file = self.cache.get(&request.path)?;
-        if !file.is_current(&self.root) {
-            self.cache.remove(&request.path);
-            return None;
+        if !standing.has_moved(&self.path) {
+            return standing;
         }
-        let wants_parts = request.headers.contains_key(header::RANGE);
-        Some(file.ready(Accepted::of(&request.headers), wants_parts)?.answer(request))
-    }
-
-    async fn respond(&self, request: Request) -> Response {
-        if let Some(asset) = listing::assets::respond(&request) {
-            return asset;
-        }
-        if let Some(uploads) = self.uploads.as_ref().filter(|uploads| uploads.wants(&request)) {
-            return uploads.handle(request).await;
-        }
-        let methods =
-            if self.is_site() { "GET, HEAD, OPTIONS" } else { "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE" };
-        let allowed = HeaderValue::from_static(methods);
-        if request.method == Method::OPTIONS {
-            return Response::new(StatusCode::NO_CONTENT).with(header::ALLOW, allowed);
-        }
-        if !reads(&request.method) {
-            let detail = "Files here can be read, and nothing else.";
-            return pages::problem(&request, StatusCode::METHOD_NOT_ALLOWED, detail).with(header::ALLOW, allowed);
-        }
-        match find::find(&self.root, &request.path, self.is_site()) {
-            Ok(Found::File(opened)) => match self.file(&request, opened, &request.path).await {
-                Ok(response) => response,
-                Err(refusal) => self.refuse(&request, refusal).await,
-            },
-            Ok(Found::Folder(folder)) => self.folder(&request, &folder).await,
-            Ok(Found::Redirect) => redirect::to_folder(&request),
-            Err(refusal) => self.refuse(&request, refusal).await,
-        }
-    }
-
-    /// Where visitors may add files, none of them becomes the page of a folder or of an error.
-    fn is_site(&self) -> bool {
-        self.uploads.is_none()
-    }
-
-    async fn folder(&self, request: &Request, folder: &str) -> Response {
-        if Query::of(&request.target).has("zip") {
-            return zip::respond(&self.root, folder, request, &self.name).await;
-        }
-        let upload = self.uploads.as_ref().map(|uploads| uploads.zone(request));
-        let context = ListingContext { root_name: self.name.clone(), upload };
-        listing::respond(&self.root, folder, request, &context).await
-    }
-
-    async fn refuse(&self, request: &Request, refusal: Refusal) -> Response {
-        let (status, detail) = match &refusal {
-            Refusal::NotFound => (StatusCode::NOT_FOUND, "There is nothing at this address.".to_owned()),
-            Refusal::Forbidden => {
-                (StatusCode::FORBIDDEN, "The computer that shares this file does not let doorstep read it.".to_owned())
+        match Standing::open(&self.path, &self.options) {
+            Ok(fresh) => {
+                let fresh = Arc::new(fresh);
+                self.standing.store(Arc::clone(&fresh));
+                fresh
             }
-            Refusal::Busy => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "This computer has too much to do at the moment. Try again in a few seconds.".to_owned(),
-            ),
-            Refusal::Failed(error) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, format!("This computer could not read the file: {error}."))
-            }
-        };
-        if status == StatusCode::NOT_FOUND && self.is_site() {
-            if self.options.spa
-                && is_navigation(request)
-                && let Some(response) = self.stand_in(request, "index.html", StatusCode::OK).await
-            {
-                return response;
-            }
-            if let Some(response) = self.stand_in(request, "404.html", status).await {
-                return response;
-            }
+            // It may be in the making.
+            Err(_) => standing,
         }
-        let response = pages::problem(request, status, &detail);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            return response.with(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        response
-    }
-
-    /// Answers with a file of the root in place of what is not there.
-    async fn stand_in(&self, request: &Request, name: &str, status: StatusCode) -> Option<Response> {
-        let opened = find::open(&self.root, name.to_owned()).ok()?;
-        if status == StatusCode::OK {
-            return self.file(request, opened, &format!("/{name}")).await.ok();
-        }
-        self.error_page(request, opened, status).await.ok()
     }
 }
 
 impl Service for FolderService {
     fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
-        if let Some(response) = self.at_once(&request) {
+        let standing = self.standing(small::now());
+        if let Some(response) = standing.at_once(&request) {
             return Box::pin(std::future::ready(response));
         }
-        Box::pin(async move {
-            let asked = self.options.cors.then(|| cors::Asked::of(&request));
-            let mut response = self.respond(request).await;
-            if let Some(asked) = asked {
-                cors::allow(&mut response, &asked);
+        Box::pin(async move { standing.answer(request).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        service: FolderService,
+    }
+
+    impl Scene {
+        /// `current` is a link to `1`; in each of the folders `1` and `2` a file says which it is.
+        fn new(options: &FileOptions) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["1", "2"] {
+                std::fs::create_dir(folder.path().join(name)).unwrap();
+                std::fs::write(folder.path().join(name).join("version.txt"), name).unwrap();
             }
-            response
-        })
-    }
-}
+            std::os::unix::fs::symlink("1", folder.path().join("current")).unwrap();
+            let service = FolderService::open(&folder.path().join("current"), options).unwrap();
+            Self { folder, service }
+        }
 
-fn reads(method: &Method) -> bool {
-    *method == Method::GET || *method == Method::HEAD
-}
+        /// The status and text at `path` after [`ROOT_TRUST`] is over.
+        async fn get(&self, path: &str) -> (StatusCode, String) {
+            let later = self.service.looked.load(Ordering::Relaxed) + ROOT_TRUST.as_nanos() as u64;
+            let standing = self.service.standing(later);
+            let response = match standing.at_once(&Request::get(path)) {
+                Some(response) => response,
+                None => standing.answer(Request::get(path)).await,
+            };
+            let status = response.status;
+            (status, String::from_utf8(response.body.collect(1 << 20).await.unwrap().to_vec()).unwrap())
+        }
 
-/// Whether somebody goes to a page, as opposed to a page asking for its parts: those must fail when they are missing.
-fn is_navigation(request: &Request) -> bool {
-    if let Some(mode) = request.header("sec-fetch-mode") {
-        return mode == "navigate";
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
     }
-    let has_extension = request.path.rsplit('/').next().is_some_and(|last| last.contains('.'));
-    let takes_anything = request.header(header::ACCEPT).is_none_or(|accept| accept.contains("*/*"));
-    request.wants_html() || (takes_anything && !has_extension)
-}
 
-/// The headers that all variants of a file have in common.
-fn headers_of(opened: &Opened, options: &FileOptions, mime: &crate::mime::MimeType) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, mime.value.clone());
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Kept by browsers, but asked about each time: what is shared may change at any moment.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if mime.compressible {
-        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    fn is_version(seen: &(StatusCode, String), version: &str) -> bool {
+        seen.0 == StatusCode::OK && seen.1 == version
     }
-    if options.cors {
-        cors::allow_any(&mut headers);
+
+    #[tokio::test]
+    async fn a_changed_link_is_followed() {
+        let scene = Scene::new(&FileOptions::default());
+        assert!(is_version(&scene.get("/version.txt").await, "1"));
+        std::os::unix::fs::symlink("2", scene.path("next")).unwrap();
+        std::fs::rename(scene.path("next"), scene.path("current")).unwrap();
+        assert!(is_version(&scene.get("/version.txt").await, "2"));
     }
-    if options.upload != UploadPolicy::Off {
-        // It may be a visitor's. A page of a visitor must not act in the name of the share.
-        let mut hardened = Response::new(StatusCode::OK);
-        hardened.headers = headers;
-        upload::harden(&mut hardened, opened.name());
-        return hardened.headers;
+
+    #[tokio::test]
+    async fn a_folder_that_is_made_anew_is_served() {
+        let scene = Scene::new(&FileOptions::default());
+        std::fs::rename(scene.path("1"), scene.path("old")).unwrap();
+        assert!(is_version(&scene.get("/version.txt").await, "1"), "the old one, while there is none");
+        std::fs::create_dir(scene.path("1")).unwrap();
+        std::fs::write(scene.path("1/version.txt"), "1b").unwrap();
+        assert!(is_version(&scene.get("/version.txt").await, "1b"));
+        std::fs::remove_dir_all(scene.path("1")).unwrap();
+        assert_eq!(scene.get("/version.txt").await.0, StatusCode::NOT_FOUND);
     }
-    headers
+
+    #[tokio::test]
+    async fn what_is_under_way_stays_where_it_began() {
+        let scene = Scene::new(&FileOptions::default());
+        let before = scene.service.standing(0);
+        std::fs::remove_file(scene.path("current")).unwrap();
+        std::os::unix::fs::symlink("2", scene.path("current")).unwrap();
+        assert!(is_version(&scene.get("/version.txt").await, "2"));
+        let response = before.answer(Request::get("/version.txt")).await;
+        assert_eq!(response.body.collect(10).await.unwrap(), "1");
+    }
+
+    #[tokio::test]
+    async fn without_listings_a_folder_is_nothing() {
+        let scene = Scene::new(&FileOptions { no_listing: true, ..FileOptions::default() });
+        std::fs::create_dir(scene.path("1/with")).unwrap();
+        std::fs::write(scene.path("1/with/index.html"), "page").unwrap();
+        for path in ["/", "/?zip", "/?format=json"] {
+            let (status, text) = scene.get(path).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+            assert!(!text.contains("version.txt"), "{text}");
+        }
+        assert!(is_version(&scene.get("/with/").await, "page"));
+        assert!(is_version(&scene.get("/version.txt").await, "1"));
+    }
 }

@@ -7,13 +7,13 @@ use http::{StatusCode, header};
 
 use super::find::{self, Opened, Refusal};
 use super::small::{self, Small};
-use super::{FolderService, headers_of};
+use super::standing::{Standing, headers_of};
 use crate::limits::{MAX_COMPRESSED, MAX_SMALL_FILE};
 use crate::mime;
 use crate::variant::{Source, Variant};
 use doorstep_http::coding::{Accepted, Coding};
 
-impl FolderService {
+impl Standing {
     /// Answers with an open file, which is kept under `path` if it is small.
     pub(super) async fn file(&self, request: &Request, mut opened: Opened, path: &str) -> Result<Response, Refusal> {
         let mime = mime::of(opened.name());

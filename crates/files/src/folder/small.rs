@@ -199,6 +199,7 @@ pub fn keep(cache: &super::cache::Cache, path: &str, file: &Arc<Small>) {
     }
 }
 
-fn now() -> u64 {
+/// Nanoseconds on [`CLOCK`].
+pub(super) fn now() -> u64 {
     u64::try_from(CLOCK.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
