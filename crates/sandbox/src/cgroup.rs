@@ -166,7 +166,11 @@ impl Cgroups {
         }
     }
 
-    fn folder(&self, name: &str) -> io::Result<PathBuf> {
+    /// Where it is, or would be.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the name is not one of a part.
+    pub fn folder(&self, name: &str) -> io::Result<PathBuf> {
         if name.is_empty() || name.contains('/') || name.starts_with('.') || name == OWN_PART {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }

@@ -18,13 +18,16 @@ mod process;
 mod python;
 mod ready;
 mod run_dir;
+mod sandboxed;
 mod schedule;
 mod start;
 mod supervisor;
+mod tmp;
 mod watch;
 
 pub use event::{AppStatus, Event, Instance, InstanceState, InstanceStatus, JobStatus, StaticFiles};
 pub use options::Options;
 pub use process::Exit;
+pub use sandboxed::SandboxSpawn;
 pub use start::{Identity, PlainSpawn, Spawn, SpawnError, Spawned, Start};
 pub use supervisor::{SuperviseError, Supervisor};

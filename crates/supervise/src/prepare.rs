@@ -7,7 +7,7 @@ use doorstep_model::{App, AppCommand, Exec, Finding};
 use crate::event::StaticFiles;
 use crate::output::{AppLog, Fifo};
 use crate::process::{MARK, Unit};
-use crate::{Identity, Spawn, Start, findings, limits, python};
+use crate::{Identity, Spawn, Start, findings, limits, python, tmp};
 
 /// How instances of one generation are started.
 #[derive(Clone, Debug)]
@@ -37,6 +37,7 @@ pub(crate) struct Workshop {
     pub run_dir: PathBuf,
     /// The app's folder for Python environments, its user's.
     pub python_dir: PathBuf,
+    pub state_dir: PathBuf,
     /// Whole, for the environment; also names what runs here.
     pub mark: String,
     /// Instances of an earlier generation serve meanwhile: for words.
@@ -122,6 +123,7 @@ impl Workshop {
             env,
             output,
             writes: step.writes.clone(),
+            private_tmp: tmp::of(&self.state_dir, &step.exec, &unit_name),
             unit: unit_name.clone(),
         };
         let spawn = Arc::clone(&self.spawn);
@@ -141,7 +143,7 @@ impl Workshop {
         };
         let result = unit.end(step.timeout).await;
         reader.finish().await;
-        self.spawn.release(&unit_name);
+        tmp::release(Arc::clone(&self.spawn), self.state_dir.clone(), unit_name).await;
         let said = self.log.said(&who, limits::REPORT_LINES);
         match result {
             Some(exit) if exit.succeeded() => Ok(said),

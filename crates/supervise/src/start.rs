@@ -18,6 +18,8 @@ pub struct Start {
     pub output: OwnedFd,
     /// Folders that it may write to besides `exec.writes`: its socket, its Python environment.
     pub writes: Vec<PathBuf>,
+    /// This folder becomes its `/tmp`. Its parent is out of other users' reach; it is removed when the program is gone.
+    pub private_tmp: Option<PathBuf>,
     /// Names its cgroup: `blog.1-17`.
     pub unit: String,
 }

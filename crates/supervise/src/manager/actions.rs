@@ -13,7 +13,7 @@ use crate::machine::{Action, Generation, Number, Phase, Preparation, Trouble};
 use crate::output::Fifo;
 use crate::prepare::{Argv, Prepared, Workshop, base_env, merge, prepare};
 use crate::process::{Exit, MARK, Unit};
-use crate::{SpawnError, Start, limits, python, ready, run_dir};
+use crate::{SpawnError, Start, limits, python, ready, run_dir, tmp};
 
 impl Manager {
     /// Carries out what the machines say. New instances are in the journal, all of them in one write, before the first one starts.
@@ -57,6 +57,7 @@ impl Manager {
             log: Arc::clone(&state.log),
             run_dir: state.run_dir.clone(),
             python_dir: state.python_dir.clone(),
+            state_dir: self.options.state_dir.clone(),
             mark: format!("{}:prepare:{name}:{generation}", self.journal.token),
             old_goes_on: state.machine.is_up(),
         };
@@ -134,6 +135,7 @@ impl Manager {
             env,
             output,
             writes: vec![state.run_dir.clone()],
+            private_tmp: tmp::of(&self.options.state_dir, &plan.app.exec, &format!("{name}.{id}")),
             unit: format!("{name}.{id}"),
         };
         let running = Running {
@@ -233,6 +235,7 @@ impl Manager {
         let grace = state.app.stop_grace.min(limits::LEFTOVER_GRACE);
         let unit_name = format!("{name}.{}", running.id);
         let (inputs, app, spawn) = (self.inputs.clone(), name.to_owned(), Arc::clone(&self.options.spawn));
+        let state_dir = self.options.state_dir.clone();
         tokio::spawn(async move {
             let exit = unit.ended().await;
             if let Some(output) = output {
@@ -240,7 +243,7 @@ impl Manager {
             }
             let _ = inputs.send(Input::Ended { app: app.clone(), number, exit });
             unit.finish(grace).await;
-            let _ = tokio::task::spawn_blocking(move || spawn.release(&unit_name)).await;
+            tmp::release(spawn, state_dir, unit_name).await;
             let _ = inputs.send(Input::Gone { app, number });
         });
     }

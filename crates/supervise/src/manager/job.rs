@@ -17,7 +17,7 @@ use crate::output::{AppLog, Fifo, Reader};
 use crate::prepare::base_env;
 use crate::process::{Exit, MARK, Unit};
 use crate::schedule::Due;
-use crate::{Identity, SpawnError, Start, findings, limits, run_dir};
+use crate::{Identity, SpawnError, Start, findings, limits, run_dir, tmp};
 
 const FILE: &str = "jobs.json";
 
@@ -182,6 +182,7 @@ impl Manager {
             env,
             output,
             writes: Vec::new(),
+            private_tmp: tmp::of(&self.options.state_dir, &state.job.exec, &format!("{name}.{id}")),
             unit: format!("{name}.{id}"),
         };
         self.journal.entries.push(Entry {
@@ -234,6 +235,7 @@ impl Manager {
         let left = timeout.map(|timeout| timeout.saturating_sub(run.started.elapsed()));
         let (inputs, job, spawn) = (self.inputs.clone(), name.to_owned(), Arc::clone(&self.options.spawn));
         let unit_name = format!("{name}.run-{number}");
+        let state_dir = self.options.state_dir.clone();
         tokio::spawn(async move {
             let over_time = async {
                 match left {
@@ -249,7 +251,7 @@ impl Manager {
             }
             let exit = unit.ended().await;
             unit.finish(limits::LEFTOVER_GRACE).await;
-            let _ = tokio::task::spawn_blocking(move || spawn.release(&unit_name)).await;
+            tmp::release(spawn, state_dir, unit_name).await;
             let _ = inputs.send(Input::JobOver { job, number, exit, timed_out });
         });
     }

@@ -20,7 +20,7 @@ use crate::output::Logs;
 use crate::prepare::Prepared;
 use crate::process::{Exit, Unit, reap_strays};
 use crate::supervisor::SuperviseError;
-use crate::{Options, SpawnError, findings, limits, run_dir};
+use crate::{Options, SpawnError, findings, limits, run_dir, tmp};
 use app::AppState;
 use job::JobState;
 
@@ -109,6 +109,7 @@ impl Manager {
             move |source| SuperviseError::Io { path, source }
         };
         doorstep_store::make_private_dir(&options.state_dir).map_err(fail(&options.state_dir))?;
+        tmp::make_base(&options.state_dir).map_err(fail(&options.state_dir))?;
         run_dir::make_base(&options.run_dir).map_err(fail(&options.run_dir))?;
         let journal = Journal::read(&options.state_dir).map_err(fail(&options.state_dir.join("apps.json")))?;
         let (inputs, reports) = mpsc::unbounded_channel();
