@@ -45,8 +45,9 @@ pub fn wrap(filters: &Filters, service: Arc<dyn Service>) -> Result<Arc<dyn Serv
 }
 
 /// Puts `filters` around `service` with `guard` between them: what alters the request comes after the guard, which so
-/// sees the request as the client sent it. What answers for the service comes before: a CORS preflight, which carries no
-/// credentials by its nature, and whatever is to hold for the guard's own answers too, such as HSTS and error pages.
+/// sees the request as the client sent it, and so does compression, so that a limit on bandwidth counts what really goes
+/// out. What answers for the service comes before: a CORS preflight, which carries no credentials by its nature, and
+/// whatever is to hold for the guard's own answers too, such as HSTS and error pages.
 ///
 /// # Errors
 /// As [`wrap`].
@@ -59,6 +60,7 @@ pub fn wrap_guarded(
         strip_prefix: filters.strip_prefix.clone(),
         rewrite: filters.rewrite.clone(),
         request_headers: filters.request_headers.clone(),
+        compression: filters.compression.clone(),
         ..Filters::default()
     };
     let outer = Filters { strip_prefix: None, rewrite: Vec::new(), request_headers: Vec::new(), ..filters.clone() };
