@@ -134,7 +134,7 @@ fn is_framing(name: &HeaderName) -> bool {
         header::TRAILER,
         header::EXPECT,
     ];
-    OURS.contains(name) || ["keep-alive", "proxy-connection", "date", "content-encoding"].contains(&name.as_str())
+    OURS.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
 fn remove_alike(headers: &mut HeaderMap, name: &HeaderName) {

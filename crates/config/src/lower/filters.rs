@@ -15,8 +15,18 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const COMPRESS_FROM: u64 = 1000;
 
 /// Fields that belong to the connection or that doorstep decides about.
-const NOT_TO_EDIT: [&str; 8] =
-    ["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+const NOT_TO_EDIT: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// The filters that `table` names, where templates may name `captures`.
 pub(super) fn filters(context: &mut Context<'_>, table: &Table, captures: &Captures) -> Filters {
