@@ -15,6 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use parking_lot::Mutex;
+use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -59,12 +60,22 @@ impl AuthorityHttp {
         if store.is_empty() {
             return Err(CertsError::Pem("there are no root certificates to know it by".into()));
         }
-        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(store)
             .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().enable_http2().build();
+        // Connections are few; and sessions are remembered by host, whatever the port.
+        tls.resumption = Resumption::disabled();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        // Requests are small and each waits for the answer before.
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_only()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(tcp);
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), seen: Arc::default() })
     }
 

@@ -98,8 +98,8 @@ impl Lookup {
                 return Ok(at.to_owned());
             }
             match at.split_once('.') {
-                Some((_, above)) if above.contains('.') => at = above,
-                _ => {
+                Some((_, above)) => at = above,
+                None => {
                     let what = format!("no DNS zone was found for {name}.");
                     return Err(Fault::new("dns-zone", Blame::Environment, what, "Give it as `zone` in [dns]."));
                 }
