@@ -34,6 +34,8 @@ pub(crate) enum Deed {
     /// A challenge that the authority found wanting.
     Failure,
     Certificate,
+    /// A certificate by such a renewal.
+    Renewed,
 }
 
 /// What an authority allows.
@@ -77,10 +79,11 @@ impl Ledger {
         let of_name = |what| move |entry: &&Entry| entry.what == what && entry.name == name;
         let of_domain =
             move |entry: &&Entry| entry.what == Deed::Certificate && registered_domain(&entry.name) == domain;
+        let again = |entry: &&Entry| entry.name == name && matches!(entry.what, Deed::Certificate | Deed::Renewed);
         [
             allows.orders.and_then(|limit| full_until(entries.iter().filter(all(Deed::Order)), limit, now)),
             allows.per_domain.and_then(|limit| full_until(entries.iter().filter(of_domain), limit, now)),
-            full_until(entries.iter().filter(of_name(Deed::Certificate)), allows.duplicates, now),
+            full_until(entries.iter().filter(again), allows.duplicates, now),
             full_until(entries.iter().filter(of_name(Deed::Failure)), allows.failures, now),
         ]
         .into_iter()

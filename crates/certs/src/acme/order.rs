@@ -71,7 +71,7 @@ async fn attempt(work: &Work<'_>) -> Result<Pair, Fault> {
     // Before an order, so that nothing is asked for that cannot work.
     let kind = choose(shared, work.issuance, work.name, work.failures).await?;
     shared.reach("order").await;
-    let order = new_order(work, &opened).await?;
+    let (order, deed) = new_order(work, &opened).await?;
     let key = KeyPair::generate().map_err(|error| ours(&error))?.serialize_pem();
     let open = OpenOrder {
         issuer: work.issuer.name.clone(),
@@ -82,7 +82,9 @@ async fn attempt(work: &Work<'_>) -> Result<Pair, Fault> {
     };
     shared.disk(|| shared.storage.keep_order(work.name, &open));
     shared.reach("order-kept").await;
-    answer_and_finish(work, &opened, order, key, kind).await
+    let pair = answer_and_finish(work, &opened, order, key, kind).await?;
+    shared.note(&work.issuer.name, deed, work.name);
+    Ok(pair)
 }
 
 /// Goes on with an order wherever it stands.
@@ -92,33 +94,33 @@ async fn finish(work: &Work<'_>, opened: &Opened, mut order: Order, key: String)
         // No challenge is answered any more.
         _ => ChallengeKind::Http01,
     };
-    answer_and_finish(work, opened, order, key, kind).await
+    let pair = answer_and_finish(work, opened, order, key, kind).await?;
+    work.shared.note(&work.issuer.name, Deed::Certificate, work.name);
+    Ok(pair)
 }
 
-async fn new_order(work: &Work<'_>, opened: &Opened) -> Result<Order, Fault> {
+/// Orders anew; as a renewal in the authority's own window where it takes that, which the answer says.
+async fn new_order(work: &Work<'_>, opened: &Opened) -> Result<(Order, Deed), Fault> {
     let identifiers = [Identifier::Dns(work.name.to_string())];
-    let replaces = work.replaces.and_then(|leaf| CertificateIdentifier::try_from(&leaf.der).ok());
-    let deed = if replaces.is_some() { Deed::Renewal } else { Deed::Order };
-    work.shared.note(&work.issuer.name, deed, work.name);
-    let order = |replaces: Option<CertificateIdentifier<'static>>| {
-        let mut order = NewOrder::new(&identifiers);
-        if let Some(profile) = &work.issuer.profile {
-            order = order.profile(profile);
-        }
-        match replaces {
-            Some(id) => order.replaces(id),
+    let order = || {
+        let order = NewOrder::new(&identifiers);
+        match &work.issuer.profile {
+            Some(profile) => order.profile(profile),
             None => order,
         }
     };
-    let with = order(replaces.map(CertificateIdentifier::into_owned));
-    match patient!(opened.account.new_order(&with)) {
-        // Not everybody knows what to do with it, and some take it only once.
-        Err(error) if work.replaces.is_some() && !super::is_bad_nonce(&error) => {
-            let without = order(None);
-            patient!(opened.account.new_order(&without)).map_err(|error| fault(work, &error))
+    if let Some(id) = work.replaces.and_then(|leaf| CertificateIdentifier::try_from(&leaf.der).ok()) {
+        work.shared.note(&work.issuer.name, Deed::Renewal, work.name);
+        let renewal = order().replaces(id);
+        // Not everybody knows what to do with it, and a certificate can be replaced only once.
+        if let Ok(order) = patient!(opened.account.new_order(&renewal)) {
+            return Ok((order, Deed::Renewed));
         }
-        made => made.map_err(|error| fault(work, &error)),
     }
+    work.shared.note(&work.issuer.name, Deed::Order, work.name);
+    let order = order();
+    let order = patient!(opened.account.new_order(&order)).map_err(|error| fault(work, &error))?;
+    Ok((order, Deed::Certificate))
 }
 
 async fn answer_and_finish(
@@ -167,7 +169,6 @@ async fn answer_and_finish(
     work.shared.reach("issued").await;
     let pair = Pair { chain: chain.unwrap_or_default(), key };
     check(work, &pair)?;
-    work.shared.note(&work.issuer.name, Deed::Certificate, work.name);
     Ok(pair)
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use doorstep_model::{Blame, CertificateSource, Finding, Issuance, PemPair, Severity};
@@ -225,6 +226,7 @@ impl Shared {
         let kept =
             self.disk(|| self.storage.keep(&name, &pair)) && self.disk(|| self.storage.keep_meta(&name, &held.meta));
         if kept {
+            self.disk_full.store(false, Ordering::Relaxed);
             self.storage.forget_order(&name);
         }
         if let Some(served) = &mut held.served {

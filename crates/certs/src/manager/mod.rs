@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     pub accounts: Accounts,
     book: Mutex<Book>,
     wake: Notify,
-    /// The disk took nothing the last time; said once.
+    /// The disk did not take something, and that was said; until a certificate is kept again.
     disk_full: AtomicBool,
 }
 
@@ -117,10 +117,7 @@ impl Shared {
     /// Writes something to the state. A full disk stops nothing, but it is said once.
     pub fn disk(&self, write: impl FnOnce() -> io::Result<()>) -> bool {
         match write() {
-            Ok(()) => {
-                self.disk_full.store(false, Ordering::Relaxed);
-                true
-            }
+            Ok(()) => true,
             Err(error) => {
                 if !self.disk_full.swap(true, Ordering::Relaxed) {
                     self.report(not_written(&self.options.dir, &error));

@@ -1,5 +1,4 @@
 //! A certificate authority (Pebble), a name server and a web server on loopback, all of one test's own.
-#![allow(dead_code, reason = "each test file uses some of it")]
 
 mod ari;
 mod dns;

@@ -1,15 +1,13 @@
 //! Certificates from a real ACME server, Pebble, by each challenge and through each kind of trouble.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use doorstep_certs::{CertState, ManagerOptions};
 use doorstep_model::{Blame, ChallengeKind, DnsProvider, Issuer, Secret};
-use support::*;
 
 fn rfc2136(lab: &Lab) -> DnsProvider {
     let settings =
