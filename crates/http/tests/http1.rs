@@ -324,3 +324,32 @@ async fn who_asks_to_keep_a_connection_is_told_for_how_long() {
     let answer = server.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(!answer.contains("Keep-Alive"), "{answer}");
 }
+
+#[tokio::test]
+async fn an_upgraded_connection_outlives_a_drain() {
+    let server = serve(
+        Answer(|_| async move {
+            let mut response = Response::new(StatusCode::SWITCHING_PROTOCOLS);
+            response.upgrade = Some(Box::new(|mut io| {
+                Box::pin(async move {
+                    let mut word = [0; 4];
+                    while io.read_exact(&mut word).await.is_ok() {
+                        io.write_all(&word).await.unwrap();
+                    }
+                })
+            }));
+            response
+        }),
+        Limits::default(),
+    );
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await.unwrap();
+    assert!(read_until_quiet(&mut stream).await.0.starts_with("HTTP/1.1 101 "));
+    for patience in [Patience::Gentle, Patience::Now] {
+        server.drain.start(patience);
+        stream.write_all(b"ping").await.unwrap();
+        assert_eq!(read_until_quiet(&mut stream).await, ("ping".to_owned(), false));
+    }
+    drop(stream);
+    tokio::time::timeout(Duration::from_secs(10), server.drain.finished()).await.expect("the drain ends");
+}

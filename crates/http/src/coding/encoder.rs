@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::io::{self, Write};
 
 use brotli::CompressorWriter;
@@ -12,11 +13,27 @@ const BROTLI_QUALITY: u32 = 4;
 /// Base-2 logarithm of the window in bytes, for brotli and zstd: what an encoder holds in memory grows with it.
 const WINDOW_LOG: u32 = 19;
 
-/// Compresses what is in memory. Takes milliseconds for tens of kilobytes: not for the data plane.
+/// Up to this many bytes a thread keeps what it needs to compress them: to make it anew would take longer than the work.
+const KEPT_UP_TO: usize = 64 * 1024;
+
+thread_local! {
+    static KEPT: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Compresses what is in memory. Takes milliseconds for tens of kilobytes.
 ///
 /// # Errors
 /// Only where there is no memory.
 pub fn compress(coding: Coding, bytes: &[u8]) -> io::Result<Bytes> {
+    if coding == Coding::Zstd && bytes.len() <= KEPT_UP_TO {
+        return KEPT.with_borrow_mut(|kept| {
+            let compressor = match kept {
+                Some(compressor) => compressor,
+                None => kept.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
+            };
+            compressor.compress(bytes).map(Bytes::from)
+        });
+    }
     let mut encoder = Encoder::new(coding)?;
     encoder.write_all(bytes)?;
     encoder.finish().map(Bytes::from)
