@@ -14,11 +14,11 @@ pub enum LoginHash {
 /// Why a password hash cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginHashError {
-    #[error("this is no password hash; passwords are kept as hashes, such as `htpasswd -nB NAME` makes")]
+    #[error("this is no password hash; a password itself does not belong into the file")]
     NotAHash,
-    #[error("{0} hashes are too easy to guess; make a new one with `htpasswd -nB NAME`")]
+    #[error("{0} hashes are too easy to guess; make a new one with `doorstep hash-password`")]
     Weak(&'static str),
-    #[error("{0} hashes are not known here; make a new one with `htpasswd -nB NAME`")]
+    #[error("{0} hashes are not known here; make a new one with `doorstep hash-password`")]
     Unknown(&'static str),
     #[error("this {kind} hash is not whole: {what}")]
     Broken { kind: &'static str, what: &'static str },
