@@ -27,8 +27,9 @@ pub const REMEMBER_LOGIN: Duration = Duration::from_secs(5 * 60);
 /// Wrong logins that are remembered: a device with an old password that asks again and again costs nothing and does not
 /// lock its household out.
 pub const MAX_WRONG_LOGINS: usize = 512;
-/// Logins whose hash waits to be computed, of all sites together. More are answered 503.
-pub const MAX_WAITING_LOGINS: usize = 64;
+/// Logins whose hash waits to be computed, of all sites together. More are answered 503. Enough for everybody who is
+/// logged in to come back at once after a restart.
+pub const MAX_WAITING_LOGINS: usize = 1024;
 /// The most threads that compute hashes at once; less where there are fewer cores.
 pub const MAX_HASHING: usize = 4;
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::{constant_time, hmac};
@@ -26,6 +26,8 @@ use crate::throttle::{Admission, Throttle};
 /// - A wrong login that is sent again tells nothing new, so it neither costs a computation nor makes its client wait.
 /// - An unknown user costs as much as a known one: some other user's hash is computed, always the same for one name.
 pub(super) struct Desk {
+    /// What it was made of.
+    list: Vec<(String, Secret<String>)>,
     key: hmac::Key,
     users: HashMap<String, usize>,
     entries: Vec<Entry>,
@@ -52,10 +54,27 @@ pub(super) enum Answer {
     Busy,
 }
 
+/// Desks in use.
+static DESKS: Mutex<Vec<Weak<Desk>>> = Mutex::new(Vec::new());
+
 impl Desk {
-    pub(super) fn new(users: &[(String, Secret<String>)]) -> Self {
+    /// The desk for these users: one for all guards that have the same, those of a configuration that is about to be
+    /// replaced too. So a reload makes nobody's hash be computed again, and gives no guesser a new start.
+    pub(super) fn of(users: &[(String, Secret<String>)]) -> Arc<Self> {
+        let mut desks = DESKS.lock();
+        desks.retain(|desk| desk.strong_count() > 0);
+        if let Some(known) = desks.iter().filter_map(Weak::upgrade).find(|desk| desk.list == users) {
+            return known;
+        }
+        let desk = Arc::new(Self::new(users));
+        desks.push(Arc::downgrade(&desk));
+        desk
+    }
+
+    fn new(users: &[(String, Secret<String>)]) -> Self {
         let entry = |(_, hash): &(_, _)| Entry { verifier: Verifier::new(hash), known: Mutex::new(None) };
         Self {
+            list: users.to_vec(),
             key: random_key(),
             users: users.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect(),
             entries: users.iter().map(entry).collect(),
@@ -269,5 +288,16 @@ mod tests {
     async fn without_users_nobody_comes_in() {
         let desk = Arc::new(Desk::new(&[]));
         assert_eq!(desk.check(ANN, &login("", "")).await, Answer::Wrong);
+    }
+
+    #[test]
+    fn the_same_users_have_one_desk_for_as_long_as_it_is_used() {
+        let users = |password: &str| vec![("zoe".to_owned(), Secret::new(password.to_owned()))];
+        let first = Desk::of(&users("one"));
+        assert!(Arc::ptr_eq(&first, &Desk::of(&users("one"))));
+        assert!(!Arc::ptr_eq(&first, &Desk::of(&users("two"))));
+        let gone = Arc::downgrade(&first);
+        drop(first);
+        assert!(gone.upgrade().is_none());
     }
 }

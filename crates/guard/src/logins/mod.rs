@@ -31,7 +31,7 @@ const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
 
 impl LoginGuard {
     pub(crate) fn new(logins: &Logins, inner: Arc<dyn Service>) -> Self {
-        Self { desk: Arc::new(Desk::new(&logins.users)), challenge: challenge(&logins.realm), inner }
+        Self { desk: Desk::of(&logins.users), challenge: challenge(&logins.realm), inner }
     }
 
     async fn answer(&self, mut request: Request) -> Response {
