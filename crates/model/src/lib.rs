@@ -14,6 +14,6 @@ pub mod spec;
 pub use backoff::Backoff;
 pub use finding::{Blame, Finding, Severity};
 pub use hostname::{Hostname, HostnameError, ip_literal};
-pub use login_hash::{HtpasswdError, LoginHash, LoginHashError, read_htpasswd};
+pub use login_hash::{Htpasswd, HtpasswdError, LoginHash, LoginHashError, read_htpasswd};
 pub use secret::Secret;
 pub use spec::*;

@@ -63,21 +63,29 @@ impl LoginHash {
     }
 }
 
-/// Reads an htpasswd file: `NAME:HASH` lines, blank ones and those that start with `#` left out. Returns the users, and
-/// what is wrong with which line, counted from 1.
-pub fn read_htpasswd(text: &str) -> (Vec<(String, Secret<String>)>, Vec<(usize, HtpasswdError)>) {
-    let (mut users, mut errors) = (Vec::<(String, Secret<String>)>::new(), Vec::new());
+/// What an htpasswd file says.
+#[derive(Clone, Debug, Default)]
+pub struct Htpasswd {
+    /// Names and hashes.
+    pub users: Vec<(String, Secret<String>)>,
+    /// What is wrong with which line, counted from 1.
+    pub errors: Vec<(usize, HtpasswdError)>,
+}
+
+/// Reads an htpasswd file: `NAME:HASH` lines, blank ones and those that start with `#` left out.
+pub fn read_htpasswd(text: &str) -> Htpasswd {
+    let Htpasswd { mut users, mut errors } = Htpasswd::default();
     let lines = text.lines().map(|line| line.trim_matches([' ', '\t', '\u{feff}']));
     for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         match htpasswd_line(line) {
-            Ok((name, _)) if users.iter().any(|(known, _)| known == name) => {
+            Ok((name, _)) if users.iter().any(|(known, _): &(String, _)| known == name) => {
                 errors.push((number + 1, HtpasswdError::Twice(name.to_owned())));
             }
             Ok((name, hash)) => users.push((name.to_owned(), Secret::new(hash.to_owned()))),
             Err(error) => errors.push((number + 1, error)),
         }
     }
-    (users, errors)
+    Htpasswd { users, errors }
 }
 
 fn htpasswd_line(line: &str) -> Result<(&str, &str), HtpasswdError> {
@@ -199,7 +207,7 @@ mod tests {
     #[test]
     fn a_file_is_read_whole_and_every_mistake_told() {
         let text = format!("# people\nann:{BCRYPT}\r\n\n bob:{SHA1}\ncarl\n:{SHA1}\nann:{SHA1}\ndora:$apr1$a$b\n");
-        let (users, errors) = read_htpasswd(&text);
+        let Htpasswd { users, errors } = read_htpasswd(&text);
         assert_eq!(users.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["ann", "bob"]);
         assert_eq!(users[0].1.reveal(), BCRYPT);
         assert_eq!(errors.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [5, 6, 7, 8]);

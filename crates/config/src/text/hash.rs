@@ -12,9 +12,9 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
 /// # Errors
 /// The line's number, and what is wrong with it.
 pub(crate) fn htpasswd(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
-    let (users, errors) = read_htpasswd(text);
-    match errors.into_iter().next() {
+    let file = read_htpasswd(text);
+    match file.errors.into_iter().next() {
         Some((line, error)) => Err((line, error.to_string())),
-        None => Ok(users.into_iter().map(|(user, hash)| (user, hash.reveal().clone())).collect()),
+        None => Ok(file.users.into_iter().map(|(user, hash)| (user, hash.reveal().clone())).collect()),
     }
 }
