@@ -57,10 +57,10 @@ pub enum Strangers {
 
 /// A site with its services.
 pub struct SiteRoutes {
-    /// What [`crate::Exchange::site`] says, and where aliases lead.
+    /// What [`crate::Exchange::site`] says.
     pub name: Option<String>,
     pub hosts: HostPolicy,
-    /// Names that lead to `name` by a redirect.
+    /// Names that lead by a redirect to the first of `hosts` that is no wildcard.
     pub redirect_from: Vec<HostPattern>,
     pub https: HttpsPolicy,
     /// Only connections on which the client has shown a certificate for this very site may come in.
@@ -106,6 +106,8 @@ pub enum RouteError {
 
 struct Entry {
     name: Option<Arc<str>>,
+    /// Where aliases lead: its first name that is no wildcard. Without one they are names like others.
+    canonical: Option<Box<str>>,
     https: HttpsPolicy,
     client_auth: bool,
     routes: Routes,
@@ -134,8 +136,16 @@ impl RouteTable {
     /// # Errors
     /// A matcher that cannot be compiled.
     pub fn add_site(&mut self, site: SiteRoutes) -> Result<(), RouteError> {
+        let canonical = match &site.hosts {
+            HostPolicy::Names(names) => names.iter().find_map(|name| match name {
+                HostPattern::Exact(name) => Some(name.as_str().into()),
+                HostPattern::Wildcard(_) => None,
+            }),
+            HostPolicy::Any | HostPolicy::Local { .. } => None,
+        };
         let entry = Entry {
             name: site.name.map(Arc::from),
+            canonical,
             https: site.https,
             client_auth: site.client_auth,
             routes: Routes::new(site.routes)?,
@@ -212,7 +222,7 @@ impl RouteTable {
             return Some(self.to_https(request, named, site));
         }
         if named.is_alias {
-            let host = site.name.as_deref()?;
+            let host = site.canonical.as_deref()?;
             let port = port_of(&request.authority).map_or(String::new(), |port| format!(":{port}"));
             return Some(moved(request, request.scheme(), host, &port));
         }
@@ -221,7 +231,7 @@ impl RouteTable {
 
     /// To `https:`, and at once to the site's own name.
     fn to_https(&self, request: &Request, named: Named, site: &Entry) -> Response {
-        let host = if named.is_alias { site.name.as_deref().unwrap_or(request.host()) } else { request.host() };
+        let host = if named.is_alias { site.canonical.as_deref().unwrap_or(request.host()) } else { request.host() };
         if host.is_empty() {
             let detail = "This site is there by HTTPS only.";
             return pages::problem(request, StatusCode::BAD_REQUEST, detail);

@@ -124,6 +124,10 @@ async fn redirects_to_the_name_and_to_https() {
     assert_eq!(ask(&open, request("http://www.a.example:8080/x?y", None)).await, moved("http://a.example:8080/x?y"));
     assert_eq!(ask(&open, request("https://www.a.example/x", None)).await, moved("https://a.example/x"));
 
+    let only_wild = aliases(site("*.a.example", &["*.a.example"]));
+    let only_wild = table(TableOptions::default(), vec![only_wild]);
+    assert_eq!(ask(&only_wild, request("http://www.a.example/", None)).await.0, 200);
+
     let secure = |entry: SiteRoutes| SiteRoutes { https: HttpsPolicy::Redirect, ..entry };
     let port = TableOptions { https_port: Some(8443), ..TableOptions::default() };
     for (options, suffix) in [(TableOptions::default(), ""), (port, ":8443")] {
