@@ -52,19 +52,20 @@ pub fn serve(service: impl Service + 'static, limits: Limits) -> Server {
 
 /// Serves `routes`.
 pub fn serve_table(routes: RouteTable, limits: Limits) -> Server {
+    let group = ListenerGroup::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a loopback port");
+    let socket = group.sockets.into_iter().next().expect("a socket for the one worker");
+    serve_on(socket, routes, limits)
+}
+
+/// Serves `routes` on a socket that others may serve too.
+pub fn serve_on(socket: std::net::TcpListener, routes: RouteTable, limits: Limits) -> Server {
     let seen = Arc::new(Seen::default());
     let engine = Engine::new(routes, seen.clone(), limits);
-    let group = ListenerGroup::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a loopback port");
+    let address = socket.local_addr().expect("an address");
     let (drain, watch) = DrainControl::new();
-    for socket in group.sockets {
-        let listener = TcpListener::from_std(socket).expect("a listener");
-        tokio::spawn(accept_loop(
-            listener,
-            Accepting::new(Arc::new(engine.clone()), Quota::new(10_000)),
-            watch.clone(),
-        ));
-    }
-    Server { address: group.address, drain, seen }
+    let listener = TcpListener::from_std(socket).expect("a listener");
+    tokio::spawn(accept_loop(listener, Accepting::new(Arc::new(engine), Quota::new(10_000)), watch));
+    Server { address, drain, seen }
 }
 
 /// Short bounds, so that tests of them do not take long.
