@@ -153,3 +153,6 @@ pub const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A password that is typed or piped in must be shorter, in bytes.
 pub const PASSWORD_BYTES: u64 = 4096;
+
+/// How long `doorstep restart` watches the instances being replaced.
+pub const ROLLING_RESTART: Duration = Duration::from_secs(600);

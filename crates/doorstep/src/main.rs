@@ -20,6 +20,7 @@ mod screen;
 mod share;
 mod target;
 mod tls;
+mod up;
 mod wiring;
 
 use std::ffi::OsString;
@@ -37,9 +38,12 @@ fn main() -> ExitCode {
     if doorstep_sandbox::launch_requested() {
         doorstep_sandbox::launch_main();
     }
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = up::hidden(&arguments) {
+        return code;
+    }
     // Local time can be found out safely only as long as there is one thread.
     let zone = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
-    let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return misread(&error, &arguments),
@@ -50,6 +54,10 @@ fn main() -> ExitCode {
         Some(Command::Share(share)) => {
             json = share.json;
             share::run(*share, zone)
+        }
+        Some(Command::Up(up)) => {
+            json = up.json;
+            up::run(&up, zone)
         }
         Some(Command::Init(init)) => init::run(init),
         Some(Command::Check(check)) => check::run(&check),

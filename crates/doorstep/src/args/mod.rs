@@ -48,6 +48,8 @@ pub enum Command {
     /// Print the hash of a password, for doorstep.toml
     #[command(after_help = crate::hash_password::EXAMPLES)]
     HashPassword,
+    /// Run everything in doorstep.toml: sites, apps and their workers, HTTPS by itself
+    Up(crate::up::UpArgs),
 
     #[command(flatten)]
     Control(control::ControlCommand),

@@ -7,8 +7,8 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 
-use doorstep_config::Sources;
-use doorstep_model::{AppName, Finding, UpstreamAddr};
+use doorstep_config::{Privileges, Sources};
+use doorstep_model::{AppName, UpstreamAddr};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::control::protocol::Found;
 use crate::limits::MAX_LINK_MESSAGE;
 
 /// The form of the messages. A worker of another form is not started (an upgrade is then refused, and the old one stays).
@@ -33,6 +34,8 @@ pub enum ToWorker {
     /// Where an app's framework collected its static files, and the path they are served at.
     StaticFiles { app: String, files: Option<(String, PathBuf)> },
     Ask { id: u64, question: Question },
+    /// This worker is the one that serves from now on: certificates are its to look after.
+    Lead,
     /// Accept no more, finish what is in flight, and end; after `seconds` in any case.
     Drain { seconds: u64 },
     /// Open log files anew (after logrotate).
@@ -45,6 +48,8 @@ pub struct Start {
     pub protocol: u32,
     pub generation: u64,
     pub sources: Sources,
+    /// Those of the supervisor: the defaults of the configuration depend on them.
+    pub privileges: Privileges,
     pub sockets: Vec<Socket>,
     pub state: PathBuf,
     pub run: PathBuf,
@@ -99,31 +104,6 @@ pub enum FromWorker {
     Drained { app: String, instance: String },
     Found(Found),
     Answer { id: u64, value: Value },
-}
-
-/// A [`Finding`] on its way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
-    pub severity: String,
-    pub blame: String,
-    pub id: String,
-    pub what: String,
-    pub why: String,
-    pub fix: String,
-}
-
-impl From<&Finding> for Found {
-    fn from(finding: &Finding) -> Self {
-        let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
-        Self {
-            severity: word(serde_json::json!(finding.severity)),
-            blame: word(serde_json::json!(finding.blame)),
-            id: finding.id.to_owned(),
-            what: finding.what.clone(),
-            why: finding.why.clone(),
-            fix: finding.fix.clone(),
-        }
-    }
 }
 
 impl From<&UpstreamAddr> for Addr {

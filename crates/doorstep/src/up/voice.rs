@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::UtcOffset;
 use time::macros::format_description;
 
-use super::link::Found;
+use crate::control::protocol::Found;
 use crate::exit::Failure;
 use crate::limits::{LAST_WORDS, WAITING_LINES};
 

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use super::workers::Worker;
 use super::{Event, Options, Supervisor};
 use crate::exit::{Code, Failure};
-use crate::up::link::{Found, Instance, ToWorker};
+use crate::control::protocol::Found;
+use crate::up::link::{Instance, ToWorker};
 
 /// Starts the part that runs apps. Its events come as [`Event::App`].
 pub fn supervisor(options: &Options, events: &mpsc::UnboundedSender<Event>) -> Result<supervise::Supervisor, Failure> {
@@ -58,7 +59,7 @@ impl Supervisor {
                     None => self.statics.remove(&app),
                 };
             }
-            AppEvent::Finding(finding) => self.found(&Found::from(&finding)),
+            AppEvent::Finding(finding) => self.found(&Found::new(&finding), 0),
         }
     }
 

@@ -16,14 +16,15 @@ use crate::up::voice::Voice;
 pub fn load(path: &Path, voice: &Voice) -> Result<(Sources, Spec), Failure> {
     let sources = Sources::gather(path);
     let outcome = doorstep_config::parse(&sources, privileges());
+    let text = outcome.render(false);
     match outcome.spec {
         Some(spec) => {
-            if outcome.diagnostics.iter().any(|diagnostic| !diagnostic.is_error()) {
-                voice.say(&rendered(&outcome.diagnostics, &sources));
+            if !outcome.diagnostics.is_empty() {
+                voice.say(&text);
             }
             Ok((sources, spec))
         }
-        None => Err(wrong(path, &rendered(&outcome.diagnostics, &sources))),
+        None => Err(wrong(path, &text)),
     }
 }
 
@@ -31,14 +32,24 @@ pub fn load(path: &Path, voice: &Voice) -> Result<(Sources, Spec), Failure> {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn parse(sources: &Sources) -> Result<Spec, Failure> {
-    let outcome = doorstep_config::parse(sources, privileges());
-    outcome.spec.ok_or_else(|| wrong(sources.root(), &rendered(&outcome.diagnostics, sources)))
+pub fn parse(sources: &Sources, privileges: Privileges) -> Result<Spec, Failure> {
+    let outcome = doorstep_config::parse(sources, privileges);
+    let text = outcome.render(false);
+    outcome.spec.ok_or_else(|| wrong(&sources.root, &text))
 }
 
 /// Who asks decides about defaults, such as ports.
 pub fn privileges() -> Privileges {
-    if geteuid().is_root() { Privileges::Root } else { Privileges::User }
+    let root = geteuid().is_root();
+    Privileges { root, low_ports: root || may_bind_low_ports() }
+}
+
+/// By the capability, or because the system keeps no ports for root (ip_unprivileged_port_start in ip-sysctl).
+fn may_bind_low_ports() -> bool {
+    let capable = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::NET_BIND_SERVICE));
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    capable || first.ok().and_then(|text| text.trim().parse::<u16>().ok()).is_some_and(|first| first <= 80)
 }
 
 /// A configuration that could not be put in force.
@@ -48,8 +59,4 @@ pub fn refused(problem: &str) -> Failure {
 
 fn wrong(path: &Path, text: &str) -> Failure {
     Failure::new(Code::Target, format!("{} is not a configuration that can be used\n{text}", path.display()))
-}
-
-fn rendered(diagnostics: &[doorstep_config::Diagnostic], sources: &Sources) -> String {
-    diagnostics.iter().map(|diagnostic| diagnostic.render(sources, false)).collect::<Vec<_>>().join("\n")
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use doorstep_model::{Action, CertificateSource, HostPattern, HostPolicy, HttpsPolicy, Site, Spec, TlsPolicy};
 use serde_json::json;
 
-use super::Supervisor;
-use super::notify;
+use super::{Supervisor, configuration};
+use crate::up::notify;
 use crate::up::link::{Socket, Start};
 
 impl Supervisor {
@@ -43,6 +43,7 @@ impl Supervisor {
             protocol: crate::up::link::PROTOCOL,
             generation: self.generation,
             sources: self.sources.clone(),
+            privileges: configuration::privileges(),
             sockets,
             state: dirs.state.clone(),
             run: dirs.run.clone(),
@@ -85,7 +86,8 @@ fn host(site: &Site) -> String {
     }
 }
 
-fn content(site: &Site) -> String {
+/// What answers, in words.
+pub fn content(site: &Site) -> String {
     let Some(route) = site.routes.last() else { return "nothing".to_owned() };
     let what = match &route.action {
         Action::Folder { root, .. } => format!("the folder {}", root.display()),

@@ -3,12 +3,14 @@
 
 mod answers;
 mod apps;
-mod configuration;
+pub mod configuration;
 mod greeting;
 pub mod handover;
+mod inquiries;
 mod process;
 mod reload;
 mod sockets;
+pub mod status;
 mod upgrade;
 mod watchdog;
 mod workers;
@@ -29,7 +31,8 @@ use self::handover::Handover;
 use self::sockets::Sockets;
 use self::workers::{Phase, Worker};
 use super::dirs::Dirs;
-use super::link::{Found, FromWorker, Instance, ToWorker};
+use super::link::{FromWorker, Instance, ToWorker};
+use crate::control::protocol::Found;
 use super::{notify, shape};
 use super::signals::{self, Order};
 use super::voice::Voice;
@@ -80,7 +83,7 @@ impl Begin {
     /// # Errors
     /// The configuration in force means nothing to this program.
     pub fn take_over(handover: Handover) -> Result<Self, Failure> {
-        let spec = configuration::parse(&handover.sources)?;
+        let spec = configuration::parse(&handover.sources, configuration::privileges())?;
         Ok(Self::TakeOver(Box::new(handover), spec))
     }
 
@@ -110,8 +113,11 @@ pub struct Supervisor {
     drained: HashMap<(String, String), Vec<u64>>,
     findings: VecDeque<(SystemTime, Found)>,
     questions: answers::Questions,
+    cpu: status::CpuMarks,
     /// Somebody asked to stop while something was waited for.
     hurry: bool,
+    /// Files that changed into something that could not be used.
+    refused: Option<Sources>,
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     counts: Counts,
@@ -170,7 +176,9 @@ impl Supervisor {
             drained: HashMap::new(),
             findings: VecDeque::new(),
             questions: answers::Questions::default(),
+            cpu: status::CpuMarks::default(),
             hurry: false,
+            refused: None,
             events,
             sender,
             counts: Counts::default(),
@@ -269,7 +277,13 @@ impl Supervisor {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
         worker.heard = Instant::now();
         match message {
-            FromWorker::Ready { .. } => worker.phase = Phase::Serving,
+            FromWorker::Ready { .. } => {
+                worker.phase = Phase::Serving;
+                // Of two, the one that takes over leads when the other drains.
+                if self.workers.iter().filter(|worker| worker.phase == Phase::Serving).count() == 1 {
+                    self.lead();
+                }
+            }
             FromWorker::Failed { problem } => {
                 self.questions.failed(id, problem);
             }

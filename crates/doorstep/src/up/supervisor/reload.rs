@@ -48,15 +48,22 @@ impl Supervisor {
 
     /// Own certificate files, htpasswd files, error pages: when one that the configuration names changed, it is read again.
     pub(super) async fn look_at_files(&mut self) {
-        let Some(sources) = self.sources.changed() else { return };
-        match configuration::parse(&sources) {
+        let Some(sources) = self.sources.refreshed() else { return };
+        if self.refused.as_ref() == Some(&sources) {
+            return;
+        }
+        match configuration::parse(&sources, configuration::privileges()) {
             Ok(spec) => match self.become_spec(sources, spec).await {
                 Ok(_) => self.options.voice.say("A file that the configuration names has changed, and is in force now."),
-                Err(failure) => self.options.voice.complain("A changed file was not taken", &failure),
+                Err(failure) => {
+                    self.options.voice.complain("A changed file was not taken", &failure);
+                    self.refused = self.sources.refreshed();
+                }
             },
             Err(failure) => {
                 self.options.voice.complain("A changed file was not taken", &failure);
-                self.sources.seen(&sources);
+                // Said once.
+                self.refused = Some(sources);
             }
         }
     }
@@ -67,7 +74,7 @@ impl Supervisor {
         }
         let notes = self.sockets.bind(&shape::listeners(&spec), threads(&spec)).map_err(|error| crate::port::explain(&error));
         for note in notes? {
-            self.found(&crate::up::link::Found::from(&note));
+            self.found(&Found::new(&note), 0);
         }
         self.start_new_apps(&spec).await;
         let before = (self.sources.clone(), self.spec.clone(), self.generation);
@@ -152,6 +159,14 @@ impl Supervisor {
     pub(super) fn drain_others(&mut self, id: u64, most: Duration) {
         for worker in self.workers.iter_mut().filter(|worker| worker.id != id && worker.phase != Phase::Draining) {
             worker.drain(most.as_secs());
+        }
+        self.lead();
+    }
+
+    /// Tells the serving worker that it is the one.
+    pub(super) fn lead(&self) {
+        if let Some(worker) = self.serving() {
+            worker.send(ToWorker::Lead);
         }
     }
 }

@@ -146,7 +146,9 @@ impl Supervisor {
             drained: std::collections::HashMap::new(),
             findings: std::collections::VecDeque::new(),
             questions: answers::Questions::default(),
+            cpu: super::status::CpuMarks::default(),
             hurry: false,
+            refused: None,
             events,
             sender,
             counts,
@@ -155,6 +157,7 @@ impl Supervisor {
         };
         supervisor.apps.apply(supervisor.spec.apps.clone(), supervisor.spec.jobs.clone());
         let now = SystemTime::now();
+        supervisor.lead();
         supervisor.options.voice.say(&format!(
             "Took over from doorstep {} (running for {} s).",
             handover.version,

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::{Phase, Supervisor};
 use crate::limits::WORKER_SILENCE;
-use crate::up::link::{Found, Question};
+use crate::control::protocol::Found;
+use crate::up::link::Question;
 
 impl Supervisor {
     /// Asks the worker how it does; one that has been silent for too long is ended, and so replaced.
@@ -45,8 +46,8 @@ pub fn random() -> u64 {
 
 pub fn crashed(how: &str) -> Found {
     Found {
-        severity: "error".to_owned(),
-        blame: "doorstep".to_owned(),
+        severity: Severity::Error,
+        blame: Blame::Doorstep,
         id: "worker-crashed".to_owned(),
         what: format!("The worker {how}. Another takes its place."),
         why: "Requests that were in flight on it are lost; new connections wait for the next worker.".to_owned(),
@@ -56,8 +57,8 @@ pub fn crashed(how: &str) -> Found {
 
 fn hangs() -> Found {
     Found {
-        severity: "error".to_owned(),
-        blame: "doorstep".to_owned(),
+        severity: Severity::Error,
+        blame: Blame::Doorstep,
         id: "worker-hangs".to_owned(),
         what: format!("The worker said nothing for {} s and is replaced.", WORKER_SILENCE.as_secs()),
         why: "It may wait for a disk or a network file system that does not answer.".to_owned(),
@@ -67,8 +68,8 @@ fn hangs() -> Found {
 
 fn cannot_start(problem: &str) -> Found {
     Found {
-        severity: "error".to_owned(),
-        blame: "environment".to_owned(),
+        severity: Severity::Error,
+        blame: Blame::Environment,
         id: "worker-not-started".to_owned(),
         what: format!("A new worker cannot be started: {problem}"),
         why: "Nobody is answered until it can.".to_owned(),

@@ -1,7 +1,9 @@
 //! The worker: reads everything that comes from the network. It has no privileges, and sees only the folders that it serves.
 
 mod answers;
+mod certificates;
 mod members;
+mod metrics;
 mod routes;
 mod serving;
 
@@ -18,7 +20,8 @@ use tokio::sync::mpsc;
 
 use self::serving::Serving;
 use super::dirs::Dirs;
-use super::link::{self, Found, FromWorker, PROTOCOL, Reader, Start, ToWorker, Writer};
+use super::link::{self, FromWorker, PROTOCOL, Reader, Start, ToWorker, Writer};
+use crate::control::protocol::Found;
 use super::shape::Shape;
 use super::supervisor::configuration;
 use crate::limits::{LAST_WORDS, ORPHANED_WORKER};
@@ -64,7 +67,7 @@ async fn begin(start: Start, says: &Says) -> Result<Serving, String> {
     if start.protocol != PROTOCOL {
         return Err(format!("it speaks protocol {PROTOCOL}, and the supervisor {}", start.protocol));
     }
-    let spec = configuration::parse(&start.sources).map_err(|failure| failure.to_string())?;
+    let spec = configuration::parse(&start.sources, start.privileges).map_err(|failure| failure.to_string())?;
     let dirs = Dirs { state: start.state.clone(), run: start.run.clone(), logs: start.logs.clone() };
     let shape = Shape::of(&spec, &dirs);
     confine(&start, &spec, &shape, says)?;
@@ -76,14 +79,14 @@ async fn begin(start: Start, says: &Says) -> Result<Serving, String> {
 
 fn confine(start: &Start, spec: &Spec, shape: &Shape, says: &Says) -> Result<(), String> {
     let rules = WorkerRules {
-        user: start.user.map(|(uid, _)| uid.to_string()),
+        user: start.user,
         read: shape.read.clone(),
         write: shape.write.clone(),
         shut_in: spec.daemon.sandbox,
     };
     let confinement = confine_worker(&rules).map_err(|error| format!("{error}. {}", error.fix()))?;
     for note in &confinement.notes {
-        let _ = says.send(FromWorker::Found(Found::from(&note.finding())));
+        let _ = says.send(FromWorker::Found(Found::new(&note.finding())), 0);
     }
     Ok(())
 }
@@ -105,7 +108,7 @@ async fn obey(mut serving: Serving, mut reader: Reader, says: &Says) -> ExitCode
                 return ExitCode::SUCCESS;
             }
             Ok(Some(ToWorker::Configure { generation, sources })) => {
-                let problem = reconfigure(&mut serving, *sources);
+                let problem = reconfigure(&mut serving, generation, &sources);
                 let _ = says.send(FromWorker::Configured { generation, problem });
             }
             Ok(Some(message)) => serving.obey(message),
@@ -119,10 +122,10 @@ async fn obey(mut serving: Serving, mut reader: Reader, says: &Says) -> ExitCode
 }
 
 /// Why the configuration could not be put in force, and nothing changed; `None` if it is.
-fn reconfigure(serving: &mut Serving, sources: Sources) -> Option<String> {
-    let spec = match configuration::parse(&sources) {
+fn reconfigure(serving: &mut Serving, generation: u64, sources: &Sources) -> Option<String> {
+    let spec = match configuration::parse(sources, serving.privileges) {
         Ok(spec) => spec,
         Err(failure) => return Some(failure.to_string()),
     };
-    serving.configure(spec).err().map(|error| format!("{error:#}"))
+    serving.configure(generation, spec).err().map(|error| format!("{error:#}"))
 }

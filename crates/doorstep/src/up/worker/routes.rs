@@ -9,18 +9,22 @@ use arc_swap::ArcSwapOption;
 use doorstep_certs::Http01Answers;
 use doorstep_files::{FileService, FolderService};
 use doorstep_guard::{Stop, Uplink};
-use doorstep_http::route::{Routes, SiteRoutes, Strangers, TableOptions};
-use doorstep_http::{BoxFuture, Request, Response, RouteTable, Service, services};
+use doorstep_http::actions::{Maintenance, Redirect, Respond};
+use doorstep_http::{
+    BoxFuture, Request, Response, RouteTable, Routes, Service, SiteRoutes, Strangers, TableOptions,
+};
 use doorstep_model::{
     Action, AppName, FileOptions, Filters, Guards, Matcher, Members, Pool, Proxy, Route, Site, Spec, TlsPolicy,
 };
 use doorstep_net::Connector;
 use doorstep_proxy::{Membership, PoolService, ReverseProxy};
 use doorstep_telemetry::Telemetry;
+use tokio::task::JoinHandle;
 
 use super::Says;
 use super::members::AppMembers;
-use crate::up::link::{Found, FromWorker};
+use crate::control::protocol::Found;
+use crate::up::link::FromWorker;
 
 /// Makes route tables, and keeps what may outlive one: pools with their health and connections, folders with their caches.
 pub struct Builder {
@@ -28,13 +32,27 @@ pub struct Builder {
     answers: Http01Answers,
     connector: Arc<Connector>,
     uplink: Option<Uplink>,
-    pools: Kept<PoolService>,
+    pools: Kept<CheckedPool>,
     folders: Kept<FolderService>,
+    /// Pools of the table made last whose members the configuration names.
+    fixed: Vec<(String, Arc<PoolService>)>,
     statics: HashMap<AppName, StaticFiles>,
 }
 
 /// Where an app's collected static files are served, shared with the services of each table.
 type StaticFiles = Arc<ArcSwapOption<(String, Arc<dyn Service>)>>;
+
+/// A pool, and the task that asks its members how they are, as long as some table needs it.
+struct CheckedPool {
+    service: Arc<PoolService>,
+    checks: JoinHandle<()>,
+}
+
+impl Drop for CheckedPool {
+    fn drop(&mut self) {
+        self.checks.abort();
+    }
+}
 
 /// Services by what they were made from: those of the table in force, and those of the next one.
 struct Kept<S> {
@@ -51,6 +69,7 @@ impl Builder {
             uplink: spec.daemon.uplink.map(Uplink::new),
             pools: Kept::default(),
             folders: Kept::default(),
+            fixed: Vec::new(),
             statics: HashMap::new(),
         }
     }
@@ -62,6 +81,7 @@ impl Builder {
     pub fn table(&mut self, spec: &Spec, members: &mut AppMembers) -> anyhow::Result<RouteTable> {
         self.pools.next.clear();
         self.folders.next.clear();
+        self.fixed.clear();
         let answers = self.answers.clone();
         let secure = spec.listeners.iter().filter(|listener| listener.tls == TlsPolicy::Sites);
         let mut table = RouteTable::new(TableOptions {
@@ -85,9 +105,9 @@ impl Builder {
         self.folders.settle();
     }
 
-    /// Every pool of the table in force.
-    pub fn pools(&self) -> impl Iterator<Item = &Arc<PoolService>> {
-        self.pools.now.values().chain(self.pools.next.values())
+    /// Pools of the table made last whose members the configuration names, and what each is called.
+    pub fn fixed_pools(&self) -> impl Iterator<Item = (&str, &Arc<PoolService>)> {
+        self.fixed.iter().map(|(name, pool)| (name.as_str(), pool))
     }
 
     /// Where an app's static files are from now on.
@@ -102,8 +122,8 @@ impl Builder {
             Ok(service) => place.store(Some(Arc::new((path, service)))),
             Err(error) => {
                 let _ = says.send(FromWorker::Found(Found {
-                    severity: "error".to_owned(),
-                    blame: "environment".to_owned(),
+                    severity: Severity::Error,
+                    blame: Blame::Environment,
                     id: "no-static-files".to_owned(),
                     what: format!("The static files of the app {app} cannot be served: {error}"),
                     why: "The app is asked for them instead.".to_owned(),
@@ -131,9 +151,10 @@ impl Builder {
 
     fn route(&mut self, route: &Route, members: &mut AppMembers) -> anyhow::Result<Arc<dyn Service>> {
         let service: Arc<dyn Service> = match &route.action {
-            Action::Folder { root, options } => self.folders.get(&format!("{root:?} {options:?}"), || {
-                FolderService::open(root, options).map_err(anyhow::Error::from)
-            })?,
+            Action::Folder { root, options } => {
+                let open = || Ok(Arc::new(FolderService::open(root, options)?));
+                self.folders.get(&format!("{root:?} {options:?}"), open)?
+            }
             Action::File { path, options } => Arc::new(FileService::open(path, options)?),
             Action::Spool { spool, name } => Arc::new(FileService::named(spool, name)?),
             Action::Proxy(proxy) => self.proxy(proxy.clone()),
@@ -142,9 +163,9 @@ impl Builder {
                 let files = self.statics.entry(app.clone()).or_default().clone();
                 Arc::new(AppService { files, pool: self.pool(pool, members)? })
             }
-            Action::Redirect(redirect) => Arc::new(services::Redirect::new(redirect)?),
-            Action::Respond(respond) => Arc::new(services::Respond::new(respond)?),
-            Action::Maintenance(maintenance) => Arc::new(services::Maintenance::new(maintenance)),
+            Action::Redirect(redirect) => Arc::new(Redirect::new(redirect)?),
+            Action::Respond(respond) => Arc::new(Respond::new(respond)?),
+            Action::Maintenance(maintenance) => Arc::new(Maintenance::new(maintenance)),
         };
         self.around(&route.filters, &route.guards, service)
     }
@@ -172,16 +193,20 @@ impl Builder {
             Members::Fixed(_) => None,
         };
         let (connector, telemetry) = (self.connector.clone(), self.telemetry.clone());
-        self.pools.get(&format!("{pool:?}"), || {
+        let checked = self.pools.get(&format!("{pool:?}"), || {
             let membership = membership.unwrap_or_else(|| match &pool.members {
                 Members::Fixed(fixed) => Membership::fixed(fixed),
                 Members::App(_) => Membership::new(),
             });
             let service = Arc::new(PoolService::new(pool, membership, connector, telemetry));
-            // Ends by itself when the service is gone.
-            tokio::spawn(doorstep_proxy::check_health(Arc::downgrade(&service)));
-            Ok(service)
-        })
+            let checks = tokio::spawn(service.clone().check_health());
+            Ok(Arc::new(CheckedPool { service, checks }))
+        })?;
+        let service = checked.service.clone();
+        if matches!(pool.members, Members::Fixed(_)) {
+            self.fixed.push((pool.name.clone(), service.clone()));
+        }
+        Ok(service)
     }
 }
 

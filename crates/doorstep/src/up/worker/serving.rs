@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use doorstep_config::Privileges;
 use doorstep_certs::{CertTable, Http01Answers, Manager};
 use doorstep_http::limits::Limits;
 use doorstep_http::{Engine, RouteTable};
 use doorstep_model::{AppName, Finding, Listener, Spec, TlsPolicy};
-use doorstep_net::{Quota, TlsSelect, raise_descriptor_limit};
+use doorstep_net::{Patience, Quota, TlsSelect, raise_descriptor_limit};
 use doorstep_telemetry::Telemetry;
-use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::members::AppMembers;
 use super::routes::Builder;
 use super::{Says, certificates};
 use crate::plane::{self, Plane};
 use crate::up::dirs::Dirs;
-use crate::up::link::{Found, FromWorker, Reader, Socket, Start, ToWorker};
+use crate::control::protocol::Found;
+use crate::up::link::{FromWorker, Reader, Socket, Start, ToWorker};
 use crate::up::{shape, supervisor};
 
 /// A running worker.
@@ -32,6 +34,9 @@ pub struct Serving {
     pub(super) members: AppMembers,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) manager: Manager,
+    /// Looks after certificates, once this worker is the one to do it.
+    managing: Option<JoinHandle<()>>,
+    pub(super) privileges: Privileges,
     pub(super) generation: u64,
     pub(super) says: Says,
 }
@@ -45,18 +50,18 @@ impl Serving {
         let telemetry = Telemetry::start(&spec.daemon.access_logs, &dirs.logs).context("the access log")?;
         let reporting = says.clone();
         let report = move |finding: Finding| {
-            let _ = reporting.send(FromWorker::Found(Found::from(&finding)));
+            let _ = reporting.send(FromWorker::Found(Found::new(&finding)), 0);
         };
         telemetry.report(report.clone());
+        telemetry.set_sites(&spec.sites);
         let (table, answers) = (CertTable::new()?, Http01Answers::default());
         let manager = Manager::new(certificates::options(&spec, &dirs, report), table.clone(), answers.clone());
-        tokio::spawn(manager.clone().run());
         let mut members = AppMembers::default();
         let mut builder = Builder::new(telemetry.clone(), answers, &spec);
         let engine = Engine::new(builder.table(&spec, &mut members)?, telemetry.clone(), Limits::default());
         let plane = plane_of(&start, &spec, &engine, &table, &telemetry)?;
-        let (generation, says) = (start.generation, says.clone());
-        Ok(Self { spec, engine, plane, builder, members, telemetry, manager, generation, says })
+        let (generation, privileges, says) = (start.generation, start.privileges, says.clone());
+        Ok(Self { privileges, managing: None, spec, engine, plane, builder, members, telemetry, manager, generation, says })
     }
 
     /// Serves by another configuration of the same shape from now on.
@@ -71,6 +76,7 @@ impl Serving {
         self.members.retain(&apps);
         self.manager.update(spec.issuance.clone(), certificates::requests(&spec));
         self.telemetry.set_logs(&spec.daemon.access_logs)?;
+        self.telemetry.set_sites(&spec.sites);
         (self.spec, self.generation) = (spec, generation);
         Ok(())
     }
@@ -82,28 +88,35 @@ impl Serving {
             ToWorker::StaticFiles { app, files } => self.builder.set_static_files(&AppName(app), files, &self.says),
             ToWorker::Ask { id, question } => self.answer(id, question),
             ToWorker::ReopenLogs => self.telemetry.reopen(),
+            ToWorker::Lead => self.lead(),
             ToWorker::Start(_) | ToWorker::Configure { .. } | ToWorker::Drain { .. } => {}
         }
     }
 
+    fn lead(&mut self) {
+        let manager = self.manager.clone();
+        self.managing.get_or_insert_with(|| tokio::spawn(async move { manager.run().await }));
+    }
+
     /// Accepts no more, and finishes what is in flight, within `most`.
     pub async fn drain(mut self, most: Duration, mut reader: Reader) {
-        self.plane.drain();
-        self.manager.stop();
+        self.plane.drain(Patience::Gentle);
+        if let Some(managing) = self.managing.take() {
+            managing.abort();
+        }
         let deadline = tokio::time::Instant::now() + most;
         let mut hears = true;
-        let drained = self.plane.drained_handle();
-        tokio::pin!(drained);
         loop {
-            tokio::select! {
-                () = &mut drained => break,
+            let message = tokio::select! {
+                () = self.plane.drained() => break,
                 () = tokio::time::sleep_until(deadline) => break,
-                message = reader.next::<ToWorker>(), if hears => match message {
-                    // A hurried end.
-                    Ok(Some(ToWorker::Drain { seconds: 0 })) => break,
-                    Ok(Some(message)) => self.obey(message),
-                    _ => hears = false,
-                },
+                message = reader.next::<ToWorker>(), if hears => message,
+            };
+            match message {
+                // A hurried end.
+                Ok(Some(ToWorker::Drain { seconds: 0 })) => break,
+                Ok(Some(message)) => self.obey(message),
+                _ => hears = false,
             }
         }
         self.plane.close();
@@ -124,7 +137,10 @@ fn plane_of(
     let quota = Quota::new(raise_descriptor_limit().min(most.unwrap_or(usize::MAX)));
     let listeners: HashMap<SocketAddr, Listener> =
         shape::listeners(spec).into_iter().map(|listener| (listener.address, listener)).collect();
-    let metrics = spec.daemon.metrics.map(|address| (address, telemetry.metrics_engine()));
+    let metrics = match spec.daemon.metrics {
+        Some(address) => Some((address, telemetry.metrics_engine()?)),
+        None => None,
+    };
     let mut sockets: Vec<Vec<plane::Socket>> = (0..threads).map(|_| Vec::new()).collect();
     let mut turns: HashMap<SocketAddr, usize> = HashMap::new();
     for Socket { address, fd } in &start.sockets {
