@@ -28,16 +28,30 @@ pub enum ToWorker {
     /// The first message, and the only one of its kind.
     Start(Box<Start>),
     /// Serve by this configuration from now on.
-    Configure { generation: u64, sources: Box<Sources> },
+    Configure {
+        generation: u64,
+        sources: Box<Sources>,
+    },
     /// Who the instances of an app are, all of them.
-    Members { app: String, members: Vec<Instance> },
+    Members {
+        app: String,
+        members: Vec<Instance>,
+    },
     /// Where an app's framework collected its static files, and the path they are served at.
-    StaticFiles { app: String, files: Option<(String, PathBuf)> },
-    Ask { id: u64, question: Question },
+    StaticFiles {
+        app: String,
+        files: Option<(String, PathBuf)>,
+    },
+    Ask {
+        id: u64,
+        question: Question,
+    },
     /// This worker is the one that serves from now on: certificates are its to look after.
     Lead,
     /// Accept no more, finish what is in flight, and end; after `seconds` in any case.
-    Drain { seconds: u64 },
+    Drain {
+        seconds: u64,
+    },
     /// Open log files anew (after logrotate).
     ReopenLogs,
 }
@@ -95,15 +109,28 @@ pub enum Question {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromWorker {
     /// It accepts connections.
-    Ready { generation: u64 },
+    Ready {
+        generation: u64,
+    },
     /// It cannot begin, and ends.
-    Failed { problem: String },
+    Failed {
+        problem: String,
+    },
     /// It serves by this configuration, or says why not and goes on by the one before.
-    Configured { generation: u64, problem: Option<String> },
+    Configured {
+        generation: u64,
+        problem: Option<String>,
+    },
     /// An instance that is draining has nothing in flight any more.
-    Drained { app: String, instance: String },
+    Drained {
+        app: String,
+        instance: String,
+    },
     Found(Found),
-    Answer { id: u64, value: Value },
+    Answer {
+        id: u64,
+        value: Value,
+    },
 }
 
 impl From<&UpstreamAddr> for Addr {

@@ -19,10 +19,10 @@ use doorstep_sandbox::users;
 use rustix::process::geteuid;
 use time::UtcOffset;
 
-use crate::dirs::{self, Dirs};
 use self::supervisor::handover::{Handover, VARIABLE};
 use self::supervisor::{Begin, OURSELVES, Options};
 use self::voice::Voice;
+use crate::dirs::{self, Dirs};
 use crate::exit::{Code, Failure, cause};
 
 /// First argument of a worker; its second is the number of its link's descriptor.

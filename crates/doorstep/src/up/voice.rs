@@ -4,6 +4,7 @@ use std::io::{Write, stdout};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use doorstep_model::Severity;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::UtcOffset;
@@ -28,10 +29,10 @@ impl Voice {
 
     /// What was found, and what to do.
     pub fn finding(&self, found: &Found) {
-        let mark = match found.severity.as_str() {
-            "error" => "error: ",
-            "warning" => "warning: ",
-            _ => "",
+        let mark = match found.severity {
+            Severity::Error => "error: ",
+            Severity::Warning => "warning: ",
+            Severity::Note => "",
         };
         let mut text = format!("{mark}{}", found.what);
         for more in [&found.why, &found.fix].into_iter().filter(|more| !more.is_empty()) {

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use super::workers::Worker;
 use super::{Event, Options, Supervisor};
 use crate::exit::{Code, Failure};
-use crate::control::protocol::Found;
 use crate::up::link::{Instance, ToWorker};
 
 /// Starts the part that runs apps. Its events come as [`Event::App`].
@@ -59,7 +58,7 @@ impl Supervisor {
                     None => self.statics.remove(&app),
                 };
             }
-            AppEvent::Finding(finding) => self.found(&Found::new(&finding), 0),
+            AppEvent::Finding(finding) => self.finding(&finding),
         }
     }
 

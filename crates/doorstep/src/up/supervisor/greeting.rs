@@ -6,8 +6,8 @@ use doorstep_model::{Action, CertificateSource, HostPattern, HostPolicy, HttpsPo
 use serde_json::json;
 
 use super::{Supervisor, configuration};
-use crate::up::notify;
 use crate::up::link::{Socket, Start};
+use crate::up::notify;
 
 impl Supervisor {
     /// Says that everything is up, and where.
@@ -16,10 +16,15 @@ impl Supervisor {
         let voice = &self.options.voice;
         let (apps, instances) = (self.spec.apps.len(), self.spec.apps.iter().map(|app| app.instances).sum::<u32>());
         if !took_over {
-            let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
+            let count =
+                |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
             let mut text = format!("doorstep is up: {}", count(self.spec.sites.len(), "site", "sites"));
             if apps > 0 {
-                text += &format!(", {} ({})", count(apps, "app", "apps"), count(instances as usize, "instance", "instances"));
+                text += &format!(
+                    ", {} ({})",
+                    count(apps, "app", "apps"),
+                    count(instances as usize, "instance", "instances")
+                );
             }
             for (address, what) in addresses(&self.spec, &self.sockets.addresses()) {
                 text += &format!("\n            {address:<40}  {what}");

@@ -41,12 +41,13 @@ impl Supervisor {
                 tokio::spawn(restart(self.apps.clone(), app, replies));
             }
             Request::Logs { app, lines, follow } => {
-                let names = self.spec.apps.iter().map(|app| &app.name).chain(self.spec.jobs.iter().map(|job| &job.name));
+                let names =
+                    self.spec.apps.iter().map(|app| &app.name).chain(self.spec.jobs.iter().map(|job| &job.name));
                 let names: Vec<String> = match app {
                     Some(app) => vec![app],
                     None => names.map(ToString::to_string).collect(),
                 };
-                tokio::spawn(crate::control::logs::send(self.apps.clone(), names, lines, follow, replies));
+                tokio::spawn(crate::control::logs::send(self.options.dirs.logs.clone(), names, lines, follow, replies));
             }
             Request::CertList => {
                 let certificates = self.certificates().await;
@@ -60,7 +61,11 @@ impl Supervisor {
                     .collect();
                 tell(
                     &replies,
-                    if found.is_empty() { unknown_certificate(&name) } else { Response::Certificates { certificates: found } },
+                    if found.is_empty() {
+                        unknown_certificate(&name)
+                    } else {
+                        Response::Certificates { certificates: found }
+                    },
                 );
             }
             Request::CertRenew { name } => {

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use doorstep_config::Sources;
-use doorstep_model::{AppName, Backoff, Spec};
+use doorstep_model::{AppName, Backoff, Finding, Spec};
 use doorstep_store::StateDir;
 use doorstep_supervise as supervise;
 use tokio::sync::mpsc;
@@ -32,13 +32,15 @@ use self::sockets::Sockets;
 use self::workers::{Phase, Worker};
 use super::dirs::Dirs;
 use super::link::{FromWorker, Instance, ToWorker};
-use crate::control::protocol::Found;
-use super::{notify, shape};
 use super::signals::{self, Order};
 use super::voice::Voice;
+use super::{notify, shape};
+use crate::control::protocol::Found;
 use crate::control::server::Inquiry;
 use crate::exit::{Code, Failure, cause};
-use crate::limits::{FILES_LOOKED_AT, REMEMBERED_FINDINGS, WORKER_ASKED, WORKER_RAN_WELL, WORKER_RESTART, WORKER_START};
+use crate::limits::{
+    FILES_LOOKED_AT, REMEMBERED_FINDINGS, WORKER_ASKED, WORKER_RAN_WELL, WORKER_RESTART, WORKER_START,
+};
 
 /// Everything that happens to a supervisor.
 pub enum Event {
@@ -157,7 +159,8 @@ impl Supervisor {
             .map_err(|error| Failure::new(Code::Failed, error.to_string()).fix(error.fix()))?;
         let mut sockets = Sockets::default();
         sockets.take_over(notify::inherited_sockets());
-        let notes = sockets.bind(&shape::listeners(&spec), threads(&spec)).map_err(|error| crate::port::explain(&error))?;
+        let notes =
+            sockets.bind(&shape::listeners(&spec), threads(&spec)).map_err(|error| crate::port::explain(&error))?;
         let (sender, events) = mpsc::unbounded_channel();
         let apps = apps::supervisor(&options, &sender)?;
         let mut supervisor = Self {
@@ -186,7 +189,7 @@ impl Supervisor {
             options,
         };
         for note in &notes {
-            supervisor.found(&Found::from(note));
+            supervisor.finding(note);
         }
         supervisor.apps.apply(supervisor.spec.apps.clone(), supervisor.spec.jobs.clone());
         let binary = supervisor.options.binary.clone();
@@ -304,7 +307,7 @@ impl Supervisor {
             return;
         }
         self.counts.worker_restarts += 1;
-        self.found(&watchdog::crashed(how));
+        self.finding(&watchdog::crashed(how));
         if worker.started.elapsed() > WORKER_RAN_WELL {
             self.restart.reset();
         }
@@ -339,8 +342,7 @@ impl Supervisor {
                 }
             })
             .await;
-        let outcome =
-            ready.unwrap_or_else(|| Err(format!("it was not ready within {} s", WORKER_START.as_secs())));
+        let outcome = ready.unwrap_or_else(|| Err(format!("it was not ready within {} s", WORKER_START.as_secs())));
         if outcome.is_err()
             && let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id)
         {
@@ -353,6 +355,10 @@ impl Supervisor {
 
     fn serving(&self) -> Option<&Worker> {
         self.workers.iter().rev().find(|worker| worker.phase == Phase::Serving)
+    }
+
+    fn finding(&mut self, finding: &Finding) {
+        self.found(&Found::new(finding, 0));
     }
 
     /// Tells the person, and remembers for `doorstep status`.
@@ -375,7 +381,10 @@ impl Supervisor {
             let _ = sender.send(Event::Inquiry(inquiry));
         })
         .map_err(|error| {
-            Failure::new(Code::Failed, format!("the control socket {} cannot be made: {}", path.display(), cause(&error)))
+            Failure::new(
+                Code::Failed,
+                format!("the control socket {} cannot be made: {}", path.display(), cause(&error)),
+            )
         })?;
         Ok((orders, server))
     }

@@ -57,7 +57,9 @@ impl Process {
             Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
                 (Some(0), _) => "ended".to_owned(),
                 (Some(code), _) => format!("ended with exit code {code}"),
-                (None, Some(9)) => "was killed (SIGKILL: by the system when memory is short, or by somebody)".to_owned(),
+                (None, Some(9)) => {
+                    "was killed (SIGKILL: by the system when memory is short, or by somebody)".to_owned()
+                }
                 (None, Some(signal)) => format!("was ended by signal {signal}"),
                 (None, None) => "ended".to_owned(),
             },

@@ -54,7 +54,9 @@ impl Supervisor {
         }
         match configuration::parse(&sources, configuration::privileges()) {
             Ok(spec) => match self.become_spec(sources, spec).await {
-                Ok(_) => self.options.voice.say("A file that the configuration names has changed, and is in force now."),
+                Ok(_) => {
+                    self.options.voice.say("A file that the configuration names has changed, and is in force now.")
+                }
                 Err(failure) => {
                     self.options.voice.complain("A changed file was not taken", &failure);
                     self.refused = self.sources.refreshed();
@@ -72,9 +74,10 @@ impl Supervisor {
         if sources == self.sources {
             return Ok(Reloaded::Unchanged);
         }
-        let notes = self.sockets.bind(&shape::listeners(&spec), threads(&spec)).map_err(|error| crate::port::explain(&error));
+        let notes =
+            self.sockets.bind(&shape::listeners(&spec), threads(&spec)).map_err(|error| crate::port::explain(&error));
         for note in notes? {
-            self.found(&Found::new(&note), 0);
+            self.finding(&note);
         }
         self.start_new_apps(&spec).await;
         let before = (self.sources.clone(), self.spec.clone(), self.generation);

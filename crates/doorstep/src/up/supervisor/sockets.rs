@@ -64,7 +64,11 @@ impl Sockets {
     pub fn list(&self) -> Vec<Socket> {
         let each = |group: &Group| {
             let asked = group.asked;
-            group.sockets.iter().map(move |socket| Socket { address: asked, fd: socket.as_raw_fd() }).collect::<Vec<_>>()
+            group
+                .sockets
+                .iter()
+                .map(move |socket| Socket { address: asked, fd: socket.as_raw_fd() })
+                .collect::<Vec<_>>()
         };
         self.0.iter().flat_map(each).collect()
     }
@@ -76,7 +80,9 @@ impl Sockets {
     }
 
     pub fn hand_on(&self) -> HandedOn {
-        HandedOn(self.0.iter().map(|group| (group.asked, group.sockets.iter().map(AsRawFd::as_raw_fd).collect())).collect())
+        HandedOn(
+            self.0.iter().map(|group| (group.asked, group.sockets.iter().map(AsRawFd::as_raw_fd).collect())).collect(),
+        )
     }
 
     /// # Safety

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Phase, Supervisor, greeting};
 use crate::control::protocol::{
-    App, Certificate, Found, Instance, InstanceState, Job, Listener as Listening, Site, Status, Traffic, Upstream, Worker,
+    App, Certificate, Found, Instance, InstanceState, Job, Listener as Listening, Site, Status, Traffic, Upstream,
+    Worker,
 };
 use crate::up::link::Question;
 
@@ -53,7 +54,11 @@ impl Supervisor {
             jobs: jobs.into_iter().map(job).collect(),
             upstreams: worker.upstreams,
             certificates: worker.certificates,
-            findings: self.findings.iter().map(|(at, found)| Found { seen_at: seconds(*at), ..found.clone() }).collect(),
+            findings: self
+                .findings
+                .iter()
+                .map(|(at, found)| Found { seen_at: seconds(*at), ..found.clone() })
+                .collect(),
         };
         status.apps = apps.into_iter().map(|app| self.app(app)).collect();
         status
@@ -73,7 +78,8 @@ impl Supervisor {
             let mut of = self.spec.listeners.iter().filter(|listener: &&Listener| listener.address == asked);
             of.any(|listener| listener.tls != TlsPolicy::Plain)
         };
-        let each = |(asked, bound): (_, std::net::SocketAddr)| Listening { address: bound.to_string(), tls: tls(asked) };
+        let each =
+            |(asked, bound): (_, std::net::SocketAddr)| Listening { address: bound.to_string(), tls: tls(asked) };
         self.sockets.addresses().into_iter().map(each).collect()
     }
 

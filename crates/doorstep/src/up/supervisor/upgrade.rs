@@ -76,7 +76,8 @@ impl Supervisor {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             addresses: self.sockets.addresses().into_iter().map(|(asked, _)| asked).collect(),
         };
-        let failed = |what: &str, error: &std::io::Error| Failure::new(Code::Failed, format!("{what}: {}", cause(error)));
+        let failed =
+            |what: &str, error: &std::io::Error| Failure::new(Code::Failed, format!("{what}: {}", cause(error)));
         let left = match handover.write() {
             Ok(left) => left,
             Err(error) => return failed("what the new program needs cannot be left to it", &error),

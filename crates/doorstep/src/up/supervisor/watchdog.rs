@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use doorstep_model::{Blame, Finding, Severity};
+
 use super::{Phase, Supervisor};
 use crate::limits::WORKER_SILENCE;
-use crate::control::protocol::Found;
 use crate::up::link::Question;
 
 impl Supervisor {
@@ -15,7 +16,7 @@ impl Supervisor {
         if worker.heard.elapsed() > WORKER_SILENCE {
             let id = worker.id;
             worker.kill();
-            self.found(&hangs());
+            self.finding(&hangs());
             // Said once: the end of the process is what counts from here on.
             if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
                 worker.heard = Instant::now();
@@ -32,7 +33,7 @@ impl Supervisor {
         }
         let binary = self.options.binary.clone();
         if let Err(failure) = self.spawn_worker(&binary) {
-            self.found(&cannot_start(&failure.to_string()));
+            self.finding(&cannot_start(&failure.to_string()));
             self.restart_at = Some(Instant::now() + self.restart.next(random()));
         }
     }
@@ -44,33 +45,33 @@ pub fn random() -> u64 {
     RandomState::new().hash_one(Instant::now())
 }
 
-pub fn crashed(how: &str) -> Found {
-    Found {
+pub fn crashed(how: &str) -> Finding {
+    Finding {
         severity: Severity::Error,
         blame: Blame::Doorstep,
-        id: "worker-crashed".to_owned(),
+        id: "worker-crashed",
         what: format!("The worker {how}. Another takes its place."),
         why: "Requests that were in flight on it are lost; new connections wait for the next worker.".to_owned(),
         fix: "If it happens again, report it with the last lines of the log.".to_owned(),
     }
 }
 
-fn hangs() -> Found {
-    Found {
+fn hangs() -> Finding {
+    Finding {
         severity: Severity::Error,
         blame: Blame::Doorstep,
-        id: "worker-hangs".to_owned(),
+        id: "worker-hangs",
         what: format!("The worker said nothing for {} s and is replaced.", WORKER_SILENCE.as_secs()),
         why: "It may wait for a disk or a network file system that does not answer.".to_owned(),
         fix: String::new(),
     }
 }
 
-fn cannot_start(problem: &str) -> Found {
-    Found {
+fn cannot_start(problem: &str) -> Finding {
+    Finding {
         severity: Severity::Error,
         blame: Blame::Environment,
-        id: "worker-not-started".to_owned(),
+        id: "worker-not-started",
         what: format!("A new worker cannot be started: {problem}"),
         why: "Nobody is answered until it can.".to_owned(),
         fix: String::new(),

@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 use self::serving::Serving;
 use super::dirs::Dirs;
 use super::link::{self, FromWorker, PROTOCOL, Reader, Start, ToWorker, Writer};
-use crate::control::protocol::Found;
 use super::shape::Shape;
 use super::supervisor::configuration;
+use crate::control::protocol::Found;
 use crate::limits::{LAST_WORDS, ORPHANED_WORKER};
 
 /// What a worker says, from wherever in it.
@@ -82,11 +82,11 @@ fn confine(start: &Start, spec: &Spec, shape: &Shape, says: &Says) -> Result<(),
         user: start.user,
         read: shape.read.clone(),
         write: shape.write.clone(),
-        shut_in: spec.daemon.sandbox,
+        filter: spec.daemon.sandbox,
     };
     let confinement = confine_worker(&rules).map_err(|error| format!("{error}. {}", error.fix()))?;
     for note in &confinement.notes {
-        let _ = says.send(FromWorker::Found(Found::new(&note.finding())), 0);
+        let _ = says.send(FromWorker::Found(Found::new(&note.finding(), 0)));
     }
     Ok(())
 }

@@ -10,11 +10,10 @@ use doorstep_certs::Http01Answers;
 use doorstep_files::{FileService, FolderService};
 use doorstep_guard::{Stop, Uplink};
 use doorstep_http::actions::{Maintenance, Redirect, Respond};
-use doorstep_http::{
-    BoxFuture, Request, Response, RouteTable, Routes, Service, SiteRoutes, Strangers, TableOptions,
-};
+use doorstep_http::{BoxFuture, Request, Response, RouteTable, Routes, Service, SiteRoutes, Strangers, TableOptions};
 use doorstep_model::{
-    Action, AppName, FileOptions, Filters, Guards, Matcher, Members, Pool, Proxy, Route, Site, Spec, TlsPolicy,
+    Action, AppName, Blame, FileOptions, Filters, Finding, Guards, Matcher, Members, Pool, Proxy, Route, Severity,
+    Site, Spec, TlsPolicy,
 };
 use doorstep_net::Connector;
 use doorstep_proxy::{Membership, PoolService, ReverseProxy};
@@ -121,14 +120,17 @@ impl Builder {
         match service.and_then(|service| Ok(doorstep_filter::wrap(&filters, Arc::new(service))?)) {
             Ok(service) => place.store(Some(Arc::new((path, service)))),
             Err(error) => {
-                let _ = says.send(FromWorker::Found(Found {
-                    severity: Severity::Error,
-                    blame: Blame::Environment,
-                    id: "no-static-files".to_owned(),
-                    what: format!("The static files of the app {app} cannot be served: {error}"),
-                    why: "The app is asked for them instead.".to_owned(),
-                    fix: String::new(),
-                }));
+                let _ = says.send(FromWorker::Found(Found::new(
+                    &Finding {
+                        severity: Severity::Error,
+                        blame: Blame::Environment,
+                        id: "no-static-files",
+                        what: format!("The static files of the app {app} cannot be served: {error}"),
+                        why: "The app is asked for them instead.".to_owned(),
+                        fix: String::new(),
+                    },
+                    0,
+                )));
             }
         }
     }
@@ -176,9 +178,10 @@ impl Builder {
         guards: &Guards,
         service: Arc<dyn Service>,
     ) -> anyhow::Result<Arc<dyn Service>> {
-        let auth = guards.forward_auth.as_ref().map(|auth| {
-            self.proxy(Proxy { upstream: auth.upstream.clone(), keep_host: false })
-        });
+        let auth = guards
+            .forward_auth
+            .as_ref()
+            .map(|auth| self.proxy(Proxy { upstream: auth.upstream.clone(), keep_host: false }));
         let guard = |service| doorstep_guard::wrap(guards, service, Stop::new(|_| {}), auth);
         Ok(doorstep_filter::wrap_guarded(filters, service, guard)?)
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use doorstep_config::Privileges;
 use doorstep_certs::{CertTable, Http01Answers, Manager};
+use doorstep_config::Privileges;
 use doorstep_http::limits::Limits;
-use doorstep_http::{Engine, RouteTable};
+use doorstep_http::Engine;
 use doorstep_model::{AppName, Finding, Listener, Spec, TlsPolicy};
 use doorstep_net::{Patience, Quota, TlsSelect, raise_descriptor_limit};
 use doorstep_telemetry::Telemetry;
@@ -19,9 +19,9 @@ use tokio::task::JoinHandle;
 use super::members::AppMembers;
 use super::routes::Builder;
 use super::{Says, certificates};
+use crate::control::protocol::Found;
 use crate::plane::{self, Plane};
 use crate::up::dirs::Dirs;
-use crate::control::protocol::Found;
 use crate::up::link::{FromWorker, Reader, Socket, Start, ToWorker};
 use crate::up::{shape, supervisor};
 
@@ -50,7 +50,7 @@ impl Serving {
         let telemetry = Telemetry::start(&spec.daemon.access_logs, &dirs.logs).context("the access log")?;
         let reporting = says.clone();
         let report = move |finding: Finding| {
-            let _ = reporting.send(FromWorker::Found(Found::new(&finding)), 0);
+            let _ = reporting.send(FromWorker::Found(Found::new(&finding, 0)));
         };
         telemetry.report(report.clone());
         telemetry.set_sites(&spec.sites);
@@ -61,7 +61,19 @@ impl Serving {
         let engine = Engine::new(builder.table(&spec, &mut members)?, telemetry.clone(), Limits::default());
         let plane = plane_of(&start, &spec, &engine, &table, &telemetry)?;
         let (generation, privileges, says) = (start.generation, start.privileges, says.clone());
-        Ok(Self { privileges, managing: None, spec, engine, plane, builder, members, telemetry, manager, generation, says })
+        Ok(Self {
+            privileges,
+            managing: None,
+            spec,
+            engine,
+            plane,
+            builder,
+            members,
+            telemetry,
+            manager,
+            generation,
+            says,
+        })
     }
 
     /// Serves by another configuration of the same shape from now on.
@@ -138,7 +150,7 @@ fn plane_of(
     let listeners: HashMap<SocketAddr, Listener> =
         shape::listeners(spec).into_iter().map(|listener| (listener.address, listener)).collect();
     let metrics = match spec.daemon.metrics {
-        Some(address) => Some((address, telemetry.metrics_engine()?)),
+        Some(address) => Some((address, telemetry.metrics_engine())),
         None => None,
     };
     let mut sockets: Vec<Vec<plane::Socket>> = (0..threads).map(|_| Vec::new()).collect();
