@@ -72,16 +72,6 @@ pub fn roots(state: &Path) -> Vec<PathBuf> {
     paths.into_iter().filter(|path| path.is_file()).collect()
 }
 
-/// Makes sure that there is a root for local names, so that it can be trusted before it is used. Gives its path.
-///
-/// # Errors
-/// The state folder cannot be read or written, or the cryptography failed.
-pub fn make_root(state: &Path, now: SystemTime) -> Result<PathBuf, CertsError> {
-    let storage = Storage::new(state);
-    root(&storage, Scope::Local, now)?;
-    Ok(Scope::Local.dir(&storage).join("root.pem"))
-}
-
 /// A certificate for `name`, good for a week, and its key. The chain ends before the root, as clients that trust it have it.
 pub(crate) fn issue(storage: &Storage, name: &CertName, now: SystemTime) -> Result<Pair, CertsError> {
     let issuer = root(storage, Scope::of(name), now)?;
@@ -190,7 +180,8 @@ mod tests {
     fn what_it_signs_is_trusted_by_its_root_and_the_root_stays() {
         let dir = tempfile::tempdir().unwrap();
         let storage = Storage::new(dir.path());
-        let root = make_root(dir.path(), now()).unwrap();
+        root(&storage, Scope::Local, now()).unwrap();
+        let root = dir.path().join("authority/root.pem");
         for (name, asked) in [
             ("app.localhost", "app.localhost"),
             ("*.nas.home.arpa", "photos.nas.home.arpa"),
@@ -201,13 +192,13 @@ mod tests {
             trusted(&root, &pair.chain, asked).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(crate::tls::certified(&pair.chain, &pair.key).is_ok());
         }
-        assert_eq!(roots(dir.path()), [root.clone()]);
+        assert_eq!(roots(dir.path()), std::slice::from_ref(&root));
         let mode = std::fs::metadata(root.with_file_name("key.pem")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         // Lost, for instance by a crash before it was written: the same key gets a new certificate.
         let before = issue(&storage, &"a.local".parse().unwrap(), now()).unwrap();
         std::fs::remove_file(&root).unwrap();
-        make_root(dir.path(), now()).unwrap();
+        issue(&storage, &"b.local".parse().unwrap(), now()).unwrap();
         trusted(&root, &before.chain, "a.local").unwrap();
     }
 
@@ -215,7 +206,8 @@ mod tests {
     fn the_root_for_local_names_is_good_for_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let storage = Storage::new(dir.path());
-        let constrained = make_root(dir.path(), now()).unwrap();
+        root(&storage, Scope::Local, now()).unwrap();
+        let constrained = dir.path().join("authority/root.pem");
         for name in ["shop.example.com", "9.9.9.9"] {
             let pair = issue(&storage, &name.parse().unwrap(), now()).unwrap();
             assert!(trusted(&constrained, &pair.chain, name).is_err());

@@ -27,7 +27,7 @@ mod table;
 mod tls;
 
 pub use answers::Http01Answers;
-pub use authority::{make_root, roots};
+pub use authority::roots;
 pub use dns::dns_providers;
 pub use error::CertsError;
 pub use fingerprint::fingerprint;

@@ -58,7 +58,7 @@ impl Storage {
 
     pub fn account_dir(&self, issuer: &str) -> PathBuf {
         let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-        self.dir.join("accounts").join(format!("{}", issuer.chars().map(safe).collect::<String>().trim_matches('.')))
+        self.dir.join("accounts").join(issuer.chars().map(safe).collect::<String>().trim_matches('.'))
     }
 
     pub fn authority_dir(&self) -> PathBuf {

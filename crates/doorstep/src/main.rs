@@ -20,6 +20,7 @@ mod screen;
 mod share;
 mod target;
 mod tls;
+mod trust;
 mod up;
 mod wiring;
 
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Schema(schema)) => schema::run(&schema),
         Some(Command::HashPassword) => hash_password::run(),
+        Some(Command::Trust(trust)) => trust::run(&trust),
         Some(Command::Control(command)) => control::commands::run(command),
         Some(Command::Completions { shell }) => generated(|out| {
             args::completions(shell, out);

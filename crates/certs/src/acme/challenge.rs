@@ -11,7 +11,7 @@ use crate::{CertName, answers, table};
 pub(super) enum Answer {
     Http(#[allow(dead_code, reason = "its drop takes the answer away")] answers::Answer),
     Tls(#[allow(dead_code, reason = "its drop takes the answer away")] table::ShownChallenge),
-    Dns(Record),
+    Dns(Box<Record>),
 }
 
 impl Answer {
@@ -35,7 +35,9 @@ impl Answer {
             ChallengeKind::Dns01 => {
                 let provider = issuance.dns.as_ref().ok_or_else(|| no_provider(name))?;
                 let lookup = Lookup::new(shared.options.resolver)?;
-                Record::put(&lookup, provider, &name.base(), authorization.dns_value()).await.map(Self::Dns)
+                Record::put(&lookup, provider, &name.base(), authorization.dns_value())
+                    .await
+                    .map(|record| Self::Dns(Box::new(record)))
             }
         }
     }
@@ -96,7 +98,7 @@ fn no_provider(name: &CertName) -> Fault {
         "dns-provider-missing",
         Blame::Environment,
         what,
-        "Add a [dns] section with `provider` and its settings.",
+        "Add the provider: dns = { provider = \"desec\", token = \"file:desec-token.txt\" }",
     )
 }
 

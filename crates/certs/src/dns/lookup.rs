@@ -101,7 +101,7 @@ impl Lookup {
                 Some((_, above)) => at = above,
                 None => {
                     let what = format!("no DNS zone was found for {name}.");
-                    return Err(Fault::new("dns-zone", Blame::Environment, what, "Give it as `zone` in [dns]."));
+                    return Err(Fault::new("dns-zone", Blame::Environment, what, "Give it as `zone` in `dns`."));
                 }
             }
         }

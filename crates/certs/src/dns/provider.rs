@@ -34,11 +34,11 @@ pub(crate) fn updater(provider: &DnsProvider) -> Result<DnsUpdater, Fault> {
     }
     make(&Settings(provider)).map_err(|problem| match problem {
         Problem::Missing(key) => {
-            fault(format!("the DNS provider {name} needs the setting {key:?}."), format!("Add {key} to [dns]."))
+            fault(format!("the DNS provider {name} needs the setting {key:?}."), format!("Add {key} to `dns`."))
         }
         Problem::Refused(why) => fault(
             format!("the DNS provider {name} cannot be used with these settings: {why}."),
-            "Correct them in [dns].".into(),
+            "Correct them in `dns`.".into(),
         ),
     })
 }

@@ -36,7 +36,7 @@ impl Record {
                 "dns-update",
                 Blame::Environment,
                 what,
-                "Check the settings in [dns], and that they may change this zone.",
+                "Check the settings in `dns`, and that they may change this zone.",
             )
         })?;
         record.wait_until_seen(lookup).await;

@@ -45,6 +45,7 @@ pub(crate) struct Shared {
     pub accounts: Accounts,
     book: Mutex<Book>,
     wake: Notify,
+    stopped: AtomicBool,
     /// The disk did not take something, and that was said; until a certificate is kept again.
     disk_full: AtomicBool,
 }
@@ -62,6 +63,7 @@ impl Manager {
             accounts: Accounts::default(),
             book: Mutex::new(book),
             wake: Notify::new(),
+            stopped: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
             options,
         };
@@ -81,9 +83,16 @@ impl Manager {
         shared.wake.notify_one();
     }
 
-    /// Works until it is dropped. Writes files: give it a runtime that is none of the data plane's.
-    pub async fn run(&self) {
-        run::run(self.shared.clone()).await;
+    /// Works until [`Manager::stop`], or until it is dropped. Writes files: give it a runtime that is none of the data plane's.
+    pub async fn run(self) {
+        run::run(self.shared).await;
+    }
+
+    /// Ends [`Manager::run`], and what was under way with it: whoever has the state folder next goes on with it. What is in
+    /// the table is served on.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
     }
 
     /// Asks for a new certificate for `name` now, whatever the old one has left. [`Manager::status`] tells how it goes.

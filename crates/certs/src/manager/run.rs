@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use doorstep_model::{Backoff, Blame, Issuance};
@@ -27,7 +28,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     shared.book.lock().held.values_mut().for_each(|held| held.busy = false);
     let mut under_way = FuturesUnordered::new();
     let mut clock = ClockWatch::new(SystemTime::now(), Instant::now());
-    loop {
+    while !shared.stopped.load(Ordering::Acquire) {
         let now = SystemTime::now();
         if let Some(finding) = clock.look(now, Instant::now()) {
             // Accounts are opened anew, and with that our clock is compared with the authority's.
@@ -176,7 +177,7 @@ impl Shared {
             }
         }
         Err(first.unwrap_or_else(|| {
-            let fix = "Name one in [acme], or give the certificate as files.";
+            let fix = "issuers = \"letsencrypt\"";
             Fault::new("no-issuer", Blame::Environment, "no certificate authority is configured.", fix)
         }))
     }

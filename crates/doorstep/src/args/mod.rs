@@ -51,6 +51,9 @@ pub enum Command {
     /// Run everything in doorstep.toml: sites, apps and their workers, HTTPS by itself
     Up(crate::up::UpArgs),
 
+    /// Explain how to trust the certificates that this computer makes for local names
+    Trust(crate::trust::TrustArgs),
+
     #[command(flatten)]
     Control(control::ControlCommand),
 

@@ -103,7 +103,7 @@ pub async fn run_until(manager: &Manager, is_so: impl Fn(&Manager) -> bool) {
     };
     tokio::select! {
         () = watch => {}
-        () = manager.run() => unreachable!("it runs until it is dropped"),
+        () = manager.clone().run() => unreachable!("it runs until it is dropped"),
     }
 }
 
