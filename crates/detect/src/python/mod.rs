@@ -3,7 +3,7 @@
 mod django;
 mod source;
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use crate::found::{Part, Program, Serve, Start};
 use crate::project::Projects;
@@ -37,21 +37,20 @@ pub fn look(tree: &Tree, folder: &Path, projects: &Projects) -> Option<Part> {
     found.sort_by_key(|(path, entry)| rank(path, entry));
     let Some((path, entry)) = found.first() else { return streamlit(tree, folder, &sources) };
     let framework = if entry.from_factory { factory_framework.unwrap_or("Python") } else { entry.framework };
-    let (dir, module) = module(tree, folder, path);
+    let (in_src, module) = module(tree, folder, path);
     let kind = match framework {
-        "WSGI" | "ASGI" | "Python" => format!("a {framework} web app"),
-        "ASGI app" => "an ASGI web app".to_owned(),
+        "WSGI" | "ASGI" | "Python" => format!("{} web app", a(framework)),
         framework => format!("{} app", a(framework)),
     };
-    let kind = kind.replace("a ASGI", "an ASGI");
     let program = Program {
         start: entry.start(&module),
+        env: in_src.then(|| ("PYTHONPATH", "src".to_owned())).into_iter().collect(),
         knows_api: mentions_api(tree, &sources),
         keep_one: keeps_state(tree, &sources),
         ..Program::default()
     };
     let name = path.strip_prefix(folder).unwrap_or(path);
-    let mut part = Part::new(dir, format!("{kind} ({})", code(name)), Serve::App(program));
+    let mut part = Part::new(folder, format!("{kind} ({})", code(name)), Serve::App(program));
     if found.len() > 1 {
         let others: Vec<String> =
             found[1..].iter().take(3).map(|(path, e)| format!("{} in {}", code(&e.attribute), code(path))).collect();
@@ -67,17 +66,8 @@ pub fn look(tree: &Tree, folder: &Path, projects: &Projects) -> Option<Part> {
 
 /// A file that says what to install, or a word about its absence.
 fn requirements(tree: &Tree, folder: &Path, part: Part, framework: &str) -> Part {
-    let here = part.folder.clone();
-    let has = |dir: &Path| ["requirements.txt", "pyproject.toml"].iter().any(|name| tree.has(dir.join(name)));
-    if has(&here) {
+    if ["requirements.txt", "pyproject.toml"].iter().any(|name| tree.has(folder.join(name))) {
         return part;
-    }
-    if has(folder) {
-        return part.todo(format!(
-            "The packages to install are listed in {}, but the app runs in {}: put the list there too.",
-            code(folder.join("requirements.txt")),
-            code(&here)
-        ));
     }
     let package = match framework {
         "FastAPI" => "fastapi",
@@ -96,26 +86,17 @@ fn requirements(tree: &Tree, folder: &Path, part: Part, framework: &str) -> Part
     ))
 }
 
-/// Where a module is looked for, and its dotted name.
-fn module(tree: &Tree, folder: &Path, path: &Path) -> (std::path::PathBuf, String) {
+/// The dotted name of a module, and whether it is found only from `src`, where sources of an installable project lie.
+fn module(tree: &Tree, folder: &Path, path: &Path) -> (bool, String) {
     let inner = path.strip_prefix(folder).unwrap_or(path);
-    let packaged = tree.has(folder.join("pyproject.toml"));
-    // `src` is where sources of an installable project lie, not part of a module's name.
-    let is_src = |part: Component<'_>| part.as_os_str() == "src";
-    let first_is_src = inner.components().next().is_some_and(is_src) && !tree.has(folder.join("src/__init__.py"));
-    let (dir, inner) = if first_is_src {
-        let rest: std::path::PathBuf = inner.components().skip(1).collect();
-        let is_package = rest.components().count() > 1;
-        (if packaged && is_package { folder.to_owned() } else { folder.join("src") }, rest)
-    } else {
-        (folder.to_owned(), inner.to_owned())
-    };
-    let mut names: Vec<String> =
-        inner.with_extension("").components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    let in_src = inner.starts_with("src") && !tree.has(folder.join("src/__init__.py"));
+    let inner = if in_src { inner.strip_prefix("src").unwrap_or(inner) } else { inner };
+    let whole = inner.with_extension("");
+    let mut names: Vec<_> = whole.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     if names.last().is_some_and(|name| name == "__init__") {
         names.pop();
     }
-    (dir, names.join("."))
+    (in_src, names.join("."))
 }
 
 /// Where people put the app that is to be served: a file made for servers, then the usual names, and not too deep.
