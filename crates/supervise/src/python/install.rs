@@ -10,6 +10,8 @@ use crate::prepare::{Step, StepFailed, Workshop};
 
 /// Writes what pip should install for a `pyproject.toml`. Argument: the environment.
 const PYPROJECT: &str = include_str!("pyproject.py");
+/// Says whether a server is installed, and which options it wants. Argument: its module.
+const LOOK: &str = include_str!("look.py");
 /// In an environment that is whole. Without it, an installation was broken off.
 const COMPLETE: &str = ".complete";
 
@@ -37,7 +39,7 @@ pub(super) async fn environment(workshop: &Workshop, python: &Python) -> Result<
     Ok(environment)
 }
 
-/// Installs gunicorn or uvicorn, unless the project brought it.
+/// Installs gunicorn or uvicorn, unless the project brought it. Returns the options that this version has and that it needs.
 ///
 /// # Errors
 /// An installation that failed.
@@ -45,16 +47,16 @@ pub(super) async fn server(
     workshop: &Workshop,
     environment: &Path,
     (module, package): (&str, &str),
-) -> Result<(), StepFailed> {
-    let text =
-        "import importlib.util, sys; print('doorstep: ' + str(importlib.util.find_spec(sys.argv[1]) is not None))";
-    let said =
-        workshop.run(step(workshop, "a look at what is installed", script(environment, text, &[module]))).await?;
-    if said.iter().any(|line| line == "doorstep: True") {
-        return Ok(());
+) -> Result<Vec<String>, StepFailed> {
+    let look = || step(workshop, "a look at what is installed", script(environment, LOOK, &[module]));
+    let mut said = workshop.run(look()).await?;
+    if said.iter().any(|line| line == "doorstep: not installed") {
+        let argv = pip(environment, &[package]);
+        workshop.run(step(workshop, &format!("`pip install {package}`"), argv)).await?;
+        said = workshop.run(look()).await?;
     }
-    let argv = pip(environment, &[package]);
-    workshop.run(step(workshop, &format!("`pip install {package}`"), argv)).await.map(drop)
+    let options = said.iter().filter_map(|line| line.strip_prefix("doorstep: wants "));
+    Ok(options.map(str::to_owned).collect())
 }
 
 async fn interpreter_version(workshop: &Workshop, python: &Python) -> Result<String, StepFailed> {

@@ -29,8 +29,8 @@ pub(crate) async fn prepare(workshop: &Workshop, python: &Python) -> Result<Prep
         Some(asgi) => asgi,
         None => probe(workshop, python, &environment, &env).await?,
     };
-    let server = Server::new(workshop, python, &environment, asgi);
-    install::server(workshop, &environment, server.package()).await?;
+    let mut server = Server::new(workshop, python, &environment, asgi);
+    server.options = install::server(workshop, &environment, server.package()).await?;
     let mut prepared =
         Prepared { command: Argv::Server(server), env, static_files: None, environment: Some(environment.clone()) };
     if let Some(path) = &python.collectstatic {

@@ -19,6 +19,8 @@ pub(crate) struct Server {
     threads: u32,
     /// Seconds.
     graceful: u64,
+    /// Those that only some versions have.
+    pub options: Vec<String>,
 }
 
 impl Server {
@@ -30,6 +32,7 @@ impl Server {
             threads: python.threads.max(1),
             // It gives up before it is given up.
             graceful: workshop.app.stop_grace.as_secs().saturating_sub(1).max(1),
+            options: Vec::new(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Server {
             }
             add(&["--workers", "1", "--worker-class", "gthread", "--threads", &threads]);
             add(&["--keep-alive", &keep_alive, "--graceful-timeout", &graceful, "--forwarded-allow-ips", "*"]);
+            self.options.iter().for_each(|option| add(&[option]));
             add(&[&self.entry]);
         }
         argv
@@ -83,6 +87,7 @@ mod tests {
             asgi,
             threads: 4,
             graceful: 9,
+            options: Vec::new(),
         };
         let wsgi = server(false, "main:app").argv(&Addr::Socket("/run/a.sock".into())).join(" ");
         assert!(wsgi.starts_with("/e/bin/python -m gunicorn --bind unix:/run/a.sock --workers 1"), "{wsgi}");
