@@ -22,6 +22,8 @@ pub(crate) struct Fault {
 pub(crate) enum Then {
     /// Wait, then the same again: other authorities would fail alike.
     Retry,
+    /// Nobody was asked yet, so it costs nothing to look again soon.
+    LookAgain,
     /// It is this authority's own trouble, so the next one may be asked.
     NextIssuer,
     /// The authority looked and did not find what it wanted: counted, since it counts too.

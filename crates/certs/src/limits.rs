@@ -25,6 +25,9 @@ pub(crate) const RETRY_FIRST: Duration = Duration::from_secs(60);
 /// The longest wait between two attempts.
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(6 * 60 * 60);
 
+/// The longest wait while only our own look at the name fails, which costs nobody anything.
+pub(crate) const LOOK_AGAIN_MOST: Duration = Duration::from_secs(10 * 60);
+
 /// The authority is asked at least this often for when to renew, whatever it says.
 pub(crate) const RENEWAL_INFO_AT_LEAST: Duration = DAY;
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::dns::Lookup;
-use crate::fault::Fault;
+use crate::fault::{Fault, Then};
 use crate::limits::{PRECHECK, PRECHECK_ANSWER};
 use crate::request::Ports;
 use crate::tls::ACME_TLS;
@@ -71,7 +71,7 @@ async fn addresses(lookup: &Lookup, host: &str) -> Result<Vec<IpAddr>, Fault> {
     if addresses.is_empty() {
         let what = format!("{host} has no address in the DNS.");
         let fix = format!("Add an A or AAAA record for {host} that says this computer's public address.");
-        return Err(Fault::new("name-unknown", Blame::Environment, what, fix));
+        return Err(Fault::new("name-unknown", Blame::Environment, what, fix).then(Then::LookAgain));
     }
     Ok(addresses)
 }
@@ -79,7 +79,9 @@ async fn addresses(lookup: &Lookup, host: &str) -> Result<Vec<IpAddr>, Fault> {
 /// What the finding at one address means. An address that nobody answers at is no proof where a router stands between us
 /// and it: many do not lead their own network's requests back in.
 async fn judge(host: &str, ip: IpAddr, port: u16, seen: Seen) -> Result<(), Fault> {
-    let elsewhere = |what: String, fix: String| Err(Fault::new("name-elsewhere", Blame::Environment, what, fix));
+    let elsewhere = |what: String, fix: String| {
+        Err(Fault::new("name-elsewhere", Blame::Environment, what, fix).then(Then::LookAgain))
+    };
     match seen {
         Seen::Us => Ok(()),
         Seen::Other(answer) => {
@@ -97,10 +99,12 @@ async fn judge(host: &str, ip: IpAddr, port: u16, seen: Seen) -> Result<(), Faul
                 elsewhere(what, format!("Let doorstep listen at port {port}, and let the firewall pass it."))
             }
             Some(ours) if is_private(ours) && !is_private(ip) => Ok(()),
-            ours => {
-                let seen = ours.map_or_else(|| "has no way there".to_owned(), |ours| format!("has the address {ours}"));
-                let what =
-                    format!("{host} leads to {ip}, where nobody answers at port {port} ({why}); this computer {seen}.");
+            // An address of a kind that this computer cannot reach at all: only the authority can tell.
+            None => Ok(()),
+            Some(ours) => {
+                let what = format!(
+                    "{host} leads to {ip}, where nobody answers at port {port} ({why}); this computer has the address {ours}."
+                );
                 elsewhere(what, format!("Let the records of {host} say this computer's public address."))
             }
         },

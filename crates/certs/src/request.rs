@@ -5,6 +5,7 @@ use std::sync::Arc;
 use doorstep_model::{CertificateSource, Finding, Issuance, PemPair};
 
 use crate::CertName;
+use crate::leaf::Leaf;
 
 /// What a site needs to speak TLS.
 #[derive(Clone, Debug)]
@@ -17,8 +18,9 @@ pub struct CertRequest {
     pub source: CertificateSource,
     /// Only clients with a certificate signed by one of these get past the handshake. Only the chain of the pair counts.
     pub client_ca: Option<PemPair>,
-    /// Also answers clients that name nobody (no SNI), which is how a bare IP address is asked for. At most one request
-    /// should say so; of several the first counts.
+    /// Also answers clients that name nobody (no SNI), which is how a bare IP address is asked for, and those that name
+    /// somebody whom no request has. At most one request should say so; of several the first counts. It may have no names:
+    /// then it answers for those in its certificate files, or for `localhost`.
     pub unnamed: bool,
 }
 
@@ -49,6 +51,22 @@ pub type Checkpoint = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub struct Ports {
     pub http: u16,
     pub tls: u16,
+}
+
+impl CertRequest {
+    /// With at least one name where it can have a certificate at all.
+    pub(crate) fn named(mut self) -> Self {
+        if self.names.is_empty() && self.unnamed {
+            if let CertificateSource::Files(files) = &self.source {
+                let names = Leaf::read(&files.chain.text).map(|leaf| leaf.names).unwrap_or_default();
+                self.names = names.iter().filter_map(|name| name.parse().ok()).collect();
+            }
+            if self.names.is_empty() {
+                self.names.extend("localhost".parse().ok());
+            }
+        }
+        self
+    }
 }
 
 impl Default for Ports {

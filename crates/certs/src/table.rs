@@ -14,7 +14,8 @@ use rustls_pki_types::CertificateDer;
 use crate::{CertName, CertRequest, CertsError, tls};
 
 /// Which certificate and which TLS settings a connection gets, by the name that its client asks for: that very name, else
-/// the wildcard one label above. Unknown names are refused, as are clients that name nobody unless a request is `unnamed`.
+/// the wildcard one label above. Clients that name nobody, or nobody that is known, are refused unless a request is
+/// `unnamed`.
 ///
 /// Cheap to clone; clones are the same table. All sites share one `ServerConfig`, only those with `client_ca` have their own.
 #[derive(Clone)]
@@ -41,7 +42,10 @@ struct Entries {
     exact: HashMap<Box<str>, Arc<Entry>>,
     /// By the name below which the wildcard stands.
     wildcard: HashMap<Box<str>, Arc<Entry>>,
+    /// For clients that name nobody.
     unnamed: Option<Arc<Entry>>,
+    /// For clients that name somebody whom no site knows.
+    others: Option<Arc<Entry>>,
 }
 
 #[derive(Default)]
@@ -92,6 +96,9 @@ impl CertTable {
                     certificate: ArcSwapOption::new(old.entry(name).and_then(|entry| entry.certificate.load_full())),
                     clients: clients.clone(),
                 });
+                if request.unnamed {
+                    new.others.get_or_insert_with(|| entry.clone());
+                }
                 if request.unnamed || matches!(name, CertName::Ip(_)) {
                     new.unnamed.get_or_insert_with(|| entry.clone());
                 }
@@ -160,14 +167,20 @@ impl Entries {
 
     /// Whose site a host name is, by the engine's rule: the exact name, else the longest wildcard, over any number of labels.
     fn site(&self, host: &str) -> Option<&Arc<Entry>> {
-        let above = || host.match_indices('.').filter_map(|(dot, _)| self.wildcard.get(&host[dot + 1..])).next();
-        self.exact.get(host).or_else(above)
+        let above = || host.match_indices('.').find_map(|(dot, _)| self.wildcard.get(&host[dot + 1..]));
+        self.exact.get(host).or_else(above).or(self.others.as_ref())
     }
 
     /// The certificate for a host name: its own, else that of the wildcard one label above (RFC 6125 section 6.4.3).
     fn certificate(&self, host: &str) -> Option<Arc<CertifiedKey>> {
         let own = self.exact.get(host).and_then(|entry| entry.certificate.load_full());
-        own.or_else(|| self.wildcard.get(host.split_once('.')?.1)?.certificate.load_full())
+        let above = || self.wildcard.get(host.split_once('.')?.1)?.certificate.load_full();
+        own.or_else(above).or_else(|| {
+            // Only for names that are nobody's: a site whose certificate is on its way has none.
+            let others = self.others.as_ref()?;
+            let is_theirs = self.site(host).is_some_and(|site| Arc::ptr_eq(site, others));
+            if is_theirs { others.certificate.load_full() } else { None }
+        })
     }
 }
 

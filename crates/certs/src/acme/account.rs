@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -46,6 +47,12 @@ impl Accounts {
         let opened = cell.get_or_try_init(|| open(storage.clone(), issuer.clone(), email.map(str::to_owned))).await?;
         check_clock(issuer, opened)?;
         Ok(opened.clone())
+    }
+
+    /// Until when `issuer` wants nothing of us.
+    pub fn busy_until(&self, issuer: &Issuer) -> Option<SystemTime> {
+        let cell = self.open.lock().get(&key(issuer))?.clone();
+        cell.get()?.http.busy_until()
     }
 
     /// Forgets all that is open; what is kept on disk stays. After the configuration changed.

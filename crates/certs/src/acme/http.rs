@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use doorstep_model::Pem;
 use http::header::{DATE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request};
+use http::response::Parts;
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -38,6 +39,8 @@ struct Seen {
     /// Its clock less ours, in seconds.
     skew: Option<i64>,
     retry_after: HashMap<String, SystemTime>,
+    /// It turned a request down until then.
+    busy_until: Option<SystemTime>,
 }
 
 impl AuthorityHttp {
@@ -84,6 +87,11 @@ impl AuthorityHttp {
         self.seen.lock().skew
     }
 
+    /// Until when it wants nothing more of us, as it said when it turned a request down.
+    pub fn busy_until(&self) -> Option<SystemTime> {
+        self.seen.lock().busy_until.filter(|until| *until > SystemTime::now())
+    }
+
     /// When the authority wants to be asked again at `url`, if it said so with its last answer there.
     pub fn retry_after(&self, url: &str) -> Option<SystemTime> {
         self.seen.lock().retry_after.get(url).copied()
@@ -100,7 +108,7 @@ impl HttpClient for AuthorityHttp {
         let (answer, seen) = (self.client.request(request), self.seen.clone());
         let whole = async move {
             let (parts, body) = answer.await.map_err(|error| Error::Other(error.into()))?.into_parts();
-            seen.lock().note(url, &parts.headers, SystemTime::now());
+            seen.lock().note(url, &parts, SystemTime::now());
             let body = Limited::new(body, ACME_ANSWER).collect().await.map_err(Error::Other)?.to_bytes();
             Ok(BytesResponse { parts, body: Box::new(body) })
         };
@@ -112,8 +120,8 @@ impl HttpClient for AuthorityHttp {
 }
 
 impl Seen {
-    fn note(&mut self, url: String, headers: &HeaderMap, now: SystemTime) {
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    fn note(&mut self, url: String, answer: &Parts, now: SystemTime) {
+        let text = |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         if let Some(date) = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok()) {
             self.skew = Some(crate::leaf::seconds(date) - crate::leaf::seconds(now));
         }
@@ -121,6 +129,9 @@ impl Seen {
             Ok(seconds) => now.checked_add(std::time::Duration::from_secs(seconds)),
             Err(_) => httpdate::parse_http_date(text).ok(),
         });
+        if matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            self.busy_until = after;
+        }
         match after {
             Some(at) if self.retry_after.len() < RETRY_AFTERS => drop(self.retry_after.insert(url, at)),
             _ => drop(self.retry_after.remove(&url)),

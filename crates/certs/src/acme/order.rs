@@ -59,7 +59,8 @@ async fn attempt(work: &Work<'_>) -> Result<Pair, Fault> {
                 if order.state().status != OrderStatus::Invalid {
                     return finish(work, &opened, order, open.key).await;
                 }
-                // Refused earlier: start over.
+                // Refused while nobody was there to answer, which counts as any other refusal. Start over.
+                shared.note(&work.issuer.name, Deed::Failure, work.name);
                 shared.storage.forget_order(work.name);
             }
             Err(Error::Api(problem)) if problem.status.is_some_and(|status| status < 500) => {

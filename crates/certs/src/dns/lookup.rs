@@ -7,7 +7,7 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Then};
 use crate::limits::{ADDRESSES, CNAMES, PRECHECK};
 
 /// Questions to name servers, without caches and without /etc/hosts: an authority sees neither.
@@ -46,8 +46,13 @@ impl Lookup {
     /// All addresses of a host name, IPv6 first, as authorities prefer it. Empty where the name does not exist.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Fault> {
         let (v6, v4) = tokio::join!(self.ask(host, RecordType::AAAA), self.ask(host, RecordType::A));
+        // Some name servers fail when asked for a kind of address that there is none of.
+        let found = match (v6, v4) {
+            (Err(_), Err(fault)) => return Err(fault),
+            (v6, v4) => [v6, v4].into_iter().flatten().flatten(),
+        };
         let mut addresses = Vec::new();
-        for data in v6?.into_iter().chain(v4?) {
+        for data in found {
             match data {
                 RData::A(address) => addresses.push(IpAddr::V4(address.0)),
                 RData::AAAA(address) => addresses.push(IpAddr::V6(address.0)),
@@ -112,6 +117,7 @@ impl Lookup {
         let failed = |why: &dyn std::fmt::Display| {
             let what = format!("looking up {name} ({kind}) failed: {why}.");
             Fault::new("dns-lookup", Blame::Environment, what, "Check that this computer's name server answers.")
+                .then(Then::LookAgain)
         };
         let mut asked = Name::from_ascii(name).map_err(|error| failed(&error))?;
         asked.set_fqdn(true);

@@ -165,7 +165,8 @@ impl Shared {
     /// What needs no waiting: files as they are now, and certificates of our own.
     fn refresh(&self, held: &mut Held, source: Source, now: SystemTime, findings: &mut Vec<Finding>) {
         if let Source::Files(files) = &source {
-            let key = files.key.as_ref().map_or("", |key| &key.reveal().text).to_owned();
+            // Some keep both in one file.
+            let key = files.key.as_ref().map_or(&files.chain.text, |key| &key.reveal().text).as_ref().to_owned();
             let pair = Pair { chain: files.chain.text.as_ref().to_owned(), key };
             match self.serve(held, &pair) {
                 Ok(()) => {

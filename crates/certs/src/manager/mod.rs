@@ -76,6 +76,7 @@ impl Manager {
     /// something better. Reads and writes files: not for the data plane.
     pub fn update(&self, issuance: Issuance, requests: Vec<CertRequest>) {
         let shared = &self.shared;
+        let requests: Vec<CertRequest> = requests.into_iter().map(CertRequest::named).collect();
         let mut findings = shared.table.arrange(&requests);
         shared.accounts.clear();
         shared.arrange(issuance, requests, SystemTime::now(), &mut findings);

@@ -14,7 +14,7 @@ use crate::acme::{self, Work};
 use crate::fault::{Fault, Then};
 use crate::leaf::{Leaf, seconds};
 use crate::ledger::{Allowance, Deed};
-use crate::limits::{NAP, ORDERS_AT_ONCE, RETRY_FIRST, RETRY_MOST, SUGGESTION_RETRY};
+use crate::limits::{LOOK_AGAIN_MOST, NAP, ORDERS_AT_ONCE, RETRY_FIRST, RETRY_MOST, SUGGESTION_RETRY};
 use crate::plan::{Step, Suggestion, plan};
 use crate::{CertName, authority};
 
@@ -162,6 +162,10 @@ impl Shared {
                 Some(until) => Err(used_up(&issuer.name, until, now)),
                 None => acme::obtain(&Work { shared: self, issuance, issuer, name, replaces, failures }).await,
             };
+            let done = done.map_err(|fault| {
+                let not_before = fault.not_before.or_else(|| self.accounts.busy_until(issuer));
+                Fault { not_before, ..fault }
+            });
             match done {
                 Ok(pair) => return Ok((pair, issuer.name.clone())),
                 Err(fault) => {
@@ -184,7 +188,8 @@ impl Shared {
 
     fn failed(&self, held: &mut Held, fault: &Fault, now: SystemTime) {
         held.meta.failures = held.meta.failures.saturating_add(1);
-        let wait = now + back_off(held.meta.failures);
+        let most = if fault.then == Then::LookAgain { LOOK_AGAIN_MOST } else { RETRY_MOST };
+        let wait = now + back_off(held.meta.failures, most);
         held.meta.retry_at = Some(seconds(fault.not_before.map_or(wait, |at| at.max(wait))));
         let news = held.meta.error.as_ref().is_none_or(|error| error.what != fault.what);
         held.meta.error = Some(fault.remembered(seconds(now), held.meta.failures));
@@ -210,8 +215,8 @@ impl Shared {
 }
 
 /// How long to wait after so many failures in a row.
-fn back_off(failures: u32) -> Duration {
-    let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+fn back_off(failures: u32, most: Duration) -> Duration {
+    let mut backoff = Backoff::new(RETRY_FIRST, most);
     let mut random = [0; 8];
     let _ = aws_lc_rs::rand::fill(&mut random);
     for _ in 1..failures.min(32) {

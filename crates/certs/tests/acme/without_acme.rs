@@ -11,7 +11,7 @@ use doorstep_model::{CertificateSource, Finding, Issuance, Pem, PemPair, Secret}
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, NamedGroup, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::AsyncReadExt as _;
@@ -166,6 +166,50 @@ async fn without_a_name_only_where_it_is_wanted() {
     let unnamed = CertRequest { unnamed: true, ..request(&["app.localhost"]) };
     let _manager = place.manager(vec![unnamed]);
     assert!(handshake(place.web.tls, "127.0.0.1").await.is_ok());
+    assert!(handshake(place.web.tls, "never-heard-of.example.com").await.is_ok());
+    // A site for all that nobody else answers to, with a certificate of its own.
+    let all = CertRequest { names: Vec::new(), unnamed: true, ..from_files(&files("a.example.com", 300), "x") };
+    let manager = place.manager(vec![all]);
+    for name in ["127.0.0.1", "a.example.com", "never-heard-of.example.com"] {
+        assert!(handshake(place.web.tls, name).await.is_ok(), "{name}");
+    }
+    assert_eq!(status(&manager, "a.example.com").source, SourceKind::Files);
+}
+
+/// Key agreement that also holds against a quantum computer is preferred; sessions are resumed, except where clients show a
+/// certificate.
+#[tokio::test]
+async fn what_is_negotiated() {
+    let place = Place::new().await;
+    let (authority, good) = client_identity("authority");
+    let mut secret = request(&["secret.localhost"]);
+    secret.client_ca = Some(PemPair { chain: pem("clients.pem", authority), key: None });
+    let _manager = place.manager(vec![request(&["open.localhost"]), secret]);
+    let roots = doorstep_certs::roots(place.dir.path());
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        for (name, identity, resumes) in
+            [("open.localhost", None, true), ("secret.localhost", Some(good.clone_pair()), false)]
+        {
+            let config = client_of(&roots[0], identity, &[version]);
+            let kinds = [session(&place, name, config.clone()).await, session(&place, name, config).await];
+            assert_eq!(kinds[0].0, HandshakeKind::Full);
+            assert_eq!(kinds[1].0 == HandshakeKind::Resumed, resumes, "{name} {version:?}");
+            let hybrid = version.version == rustls::ProtocolVersion::TLSv1_3;
+            assert_eq!(kinds[0].1 == NamedGroup::X25519MLKEM768, hybrid);
+            assert_eq!(kinds[0].2, b"h2");
+        }
+    }
+}
+
+/// Whether the session was resumed, the key agreement, and the protocol.
+async fn session(place: &Place, name: &str, config: Arc<ClientConfig>) -> (HandshakeKind, NamedGroup, Vec<u8>) {
+    let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], place.web.tls))).await.unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    let (_, session) = stream.get_ref();
+    let group = session.negotiated_key_exchange_group().map_or(NamedGroup::X25519, |group| group.name());
+    (session.handshake_kind().unwrap(), group, session.alpn_protocol().unwrap_or_default().to_vec())
 }
 
 struct Identity {
@@ -194,16 +238,26 @@ fn client_identity(name: &str) -> (String, Identity) {
 }
 
 fn client(root: &Path, identity: Option<Identity>) -> Arc<ClientConfig> {
+    client_of(root, identity, rustls::DEFAULT_VERSIONS)
+}
+
+fn client_of(
+    root: &Path,
+    identity: Option<Identity>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(root).unwrap()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
-    Arc::new(match identity {
+    let mut config = match identity {
         Some(identity) => builder.with_client_auth_cert(vec![identity.chain], identity.key).unwrap(),
         None => builder.with_no_client_auth(),
-    })
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
 }
 
 /// What the server says after the handshake.
