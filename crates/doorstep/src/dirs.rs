@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use doorstep_store::{default_state_dir, make_private_dir};
+use doorstep_store::{default_state_dir, give_folder, make_private_dir};
 use rustix::process::{geteuid, getuid};
 
 use crate::exit::{Code, Failure, cause};
@@ -17,7 +17,7 @@ pub struct Dirs {
     pub state: PathBuf,
     /// Sockets and FIFOs: what is gone after a boot.
     pub run: PathBuf,
-    /// Output of apps, access logs with a relative path.
+    /// Output of apps; access logs in `access`.
     pub logs: PathBuf,
 }
 
@@ -60,7 +60,12 @@ impl Dirs {
         self.state.join("tls")
     }
 
-    /// Makes them, for their owner alone; `tls` and `logs` for the worker's user where it is another.
+    /// Where access logs with a relative path are written: by the worker, so apart from the logs of apps.
+    pub fn access_logs(&self) -> PathBuf {
+        self.logs.join("access")
+    }
+
+    /// Makes them, for their owner alone; `tls` and `logs/access` for the worker's user where it is another.
     ///
     /// # Errors
     /// The system's, with the folder's name.
@@ -71,17 +76,24 @@ impl Dirs {
         for dir in [&self.state, &self.run, &self.logs] {
             make_private_dir(dir).map_err(|error| fail(dir, &error))?;
         }
-        let tls = self.tls();
-        make_private_dir(&tls).map_err(|error| fail(&tls, &error))?;
+        // Its place may be one where everybody can make folders, and somebody may have been faster.
+        let owner = fs::symlink_metadata(&self.run).map_err(|error| fail(&self.run, &error))?.uid();
+        if owner != geteuid().as_raw() {
+            return Err(fail(&self.run, &io::Error::other("it belongs to another user")));
+        }
+        let theirs = [self.tls(), self.access_logs()];
+        for dir in &theirs {
+            make_private_dir(dir).map_err(|error| fail(dir, &error))?;
+        }
         if let Some((uid, gid)) = worker {
-            // The worker has to get to what is its own, and apps to their sockets.
-            for dir in [&self.state, &self.run] {
+            // The worker has to get to what is its own, and apps to their sockets. What is not the worker's it cannot
+            // list, and nowhere does root write where the worker does.
+            for dir in [&self.state, &self.run, &self.logs] {
                 fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).map_err(|error| fail(dir, &error))?;
             }
-            fs::set_permissions(&self.logs, fs::Permissions::from_mode(0o750))
-                .and_then(|()| chown(&self.logs, Some(uid), Some(gid)))
-                .map_err(|error| fail(&self.logs, &error))?;
-            own(&tls, uid, gid).map_err(|error| fail(&tls, &error))?;
+            for dir in &theirs {
+                give_folder(dir, uid, gid).map_err(|error| fail(dir, &error))?;
+            }
         }
         Ok(())
     }
@@ -96,17 +108,6 @@ fn short(state: &Path) -> PathBuf {
 pub fn hash(path: &Path) -> u64 {
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
     BuildHasherDefault::<DefaultHasher>::default().hash_one(path)
-}
-
-/// Gives a folder and what is in it to a user; links are not followed.
-fn own(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid))?;
-    if fs::symlink_metadata(path)?.is_dir() {
-        for entry in fs::read_dir(path)? {
-            own(&entry?.path(), uid, gid)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

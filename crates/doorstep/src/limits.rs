@@ -156,3 +156,9 @@ pub const PASSWORD_BYTES: u64 = 4096;
 
 /// How long `doorstep restart` watches the instances being replaced.
 pub const ROLLING_RESTART: Duration = Duration::from_secs(600);
+
+/// How long `doorstep upgrade` waits until the new program answers.
+pub const TAKE_OVER: Duration = Duration::from_secs(30);
+
+/// How often it asks.
+pub const CONTROL_AGAIN: Duration = Duration::from_millis(100);

@@ -1,7 +1,9 @@
 //! Files that survive a crash at any moment, and the folder that holds them.
 
 mod atomic;
+mod give;
 mod state;
 
 pub use atomic::{make_private_dir, read_private, write_private, write_public};
+pub use give::give_folder;
 pub use state::{StateDir, StateError, default_state_dir, user_state_dir};

@@ -1,16 +1,18 @@
 //! The commands that talk to a daemon.
 
 use std::io::{IsTerminal as _, Write as _, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anstyle::Style;
 
 use super::client::{Answers, At, ask_daemon};
-use super::protocol::{Certificate, Request, Response};
-use super::status::{self, Look};
+use super::protocol::{Certificate, Request, Response, Status};
+use super::status::{self as table, Look};
 use crate::args::control::{CertCommand, ControlCommand, LogsArgs};
 use crate::exit::{Code, Failure, cause};
+use crate::limits::{CONTROL_AGAIN, TAKE_OVER};
 use crate::screen::line::DIM;
 use crate::screen::text::visible;
 use crate::screen::tty;
@@ -29,16 +31,48 @@ pub fn run(command: ControlCommand) -> Result<ExitCode, Failure> {
         ControlCommand::Upgrade { binary, at } => {
             // The daemon stands in another folder.
             let binary = binary.map(|path| std::path::absolute(&path).unwrap_or(path));
-            follow(ask_daemon(&at, &Request::Upgrade { binary })?)
+            upgrade(&at, binary)
         }
         ControlCommand::Cert { command } => certificates(command),
+    }
+}
+
+/// The daemon that took the request is not the one that could answer it: whether the next one is there is asked of it.
+fn upgrade(at: &At, binary: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let before = status(at)?.upgrades;
+    for answer in ask_daemon(at, &Request::Upgrade { binary })? {
+        match answer {
+            Ok(Response::Progress { text }) => eprintln!("{}", visible(&text)),
+            Ok(Response::Failed { what, why, fix }) => {
+                return Err(Failure::new(Code::Failed, what).because(why).fix(fix));
+            }
+            _ => break,
+        }
+    }
+    let deadline = Instant::now() + TAKE_OVER;
+    while Instant::now() < deadline {
+        if let Ok(status) = status(at)
+            && status.upgrades > before
+        {
+            return crate::print(format!("doorstep {} took over.\n", status.version).as_bytes());
+        }
+        std::thread::sleep(CONTROL_AGAIN);
+    }
+    Err(Failure::new(Code::Failed, "the new program did not take over within its time")
+        .fix("`doorstep status` tells which one runs."))
+}
+
+fn status(at: &At) -> Result<Status, Failure> {
+    match last(ask_daemon(at, &Request::Status)?)? {
+        Response::Status { status } => Ok(*status),
+        other => Err(unexpected(&other)),
     }
 }
 
 fn show_status(at: &At, json: bool) -> Result<ExitCode, Failure> {
     match last(ask_daemon(at, &Request::Status)?)? {
         Response::Status { status } if json => print_json(&*status),
-        Response::Status { status } => crate::print(status::render(&status, look()).as_bytes()),
+        Response::Status { status } => crate::print(table::render(&status, look()).as_bytes()),
         other => Err(unexpected(&other)),
     }
 }
@@ -58,8 +92,8 @@ fn certificates(command: CertCommand) -> Result<ExitCode, Failure> {
         return print_json(&all);
     }
     let text = match list {
-        true => status::certificates(&all, look()),
-        false => all.iter().map(|one| status::certificate(one, look())).collect::<Vec<_>>().join("\n"),
+        true => table::certificates(&all, look()),
+        false => all.iter().map(|one| table::certificate(one, look())).collect::<Vec<_>>().join("\n"),
     };
     crate::print(text.as_bytes())
 }

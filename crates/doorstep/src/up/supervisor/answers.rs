@@ -1,7 +1,7 @@
 //! Questions to the worker that are under way, and what it said.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -57,11 +57,6 @@ impl Questions {
         }
         let (last, problem) = self.configured.get(&worker)?;
         (*last == generation).then(|| problem.clone())
-    }
-
-    /// What the worker last said of itself, and how long ago.
-    pub fn status(&self) -> Option<(Duration, &Value)> {
-        self.status.as_ref().map(|(at, value)| (at.elapsed(), value))
     }
 }
 

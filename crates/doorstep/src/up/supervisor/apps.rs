@@ -92,6 +92,10 @@ impl Supervisor {
     }
 
     fn tell_changes(&self, app: &doorstep_model::AppName, members: &[Instance]) {
+        if self.counts.upgrades > 0 && !self.members.contains_key(app) {
+            // Instances that the program before had made known.
+            return;
+        }
         let none = Vec::new();
         let before = self.members.get(app).unwrap_or(&none);
         let serving = |list: &[Instance]| list.iter().filter(|one| !one.draining).map(|one| one.id.clone()).collect();

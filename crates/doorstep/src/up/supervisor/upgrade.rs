@@ -130,7 +130,7 @@ impl Supervisor {
         let apps = apps::supervisor(&options, &sender)?;
         let mut counts = handover.counts;
         counts.upgrades += 1;
-        let mut supervisor = Self {
+        let supervisor = Self {
             state,
             sources: handover.sources,
             spec,

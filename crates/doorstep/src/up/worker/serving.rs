@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use doorstep_certs::{CertTable, Http01Answers, Manager};
 use doorstep_config::Privileges;
-use doorstep_http::limits::Limits;
 use doorstep_http::Engine;
+use doorstep_http::limits::Limits;
 use doorstep_model::{AppName, Finding, Listener, Spec, TlsPolicy};
 use doorstep_net::{Patience, Quota, TlsSelect, raise_descriptor_limit};
 use doorstep_telemetry::Telemetry;
@@ -47,7 +47,7 @@ impl Serving {
     /// # Errors
     /// A folder that cannot be opened, a socket that cannot be used, threads that cannot be made.
     pub async fn start(start: Start, spec: Spec, dirs: Dirs, says: &Says) -> anyhow::Result<Self> {
-        let telemetry = Telemetry::start(&spec.daemon.access_logs, &dirs.logs).context("the access log")?;
+        let telemetry = Telemetry::start(&spec.daemon.access_logs, &dirs.access_logs()).context("the access log")?;
         let reporting = says.clone();
         let report = move |finding: Finding| {
             let _ = reporting.send(FromWorker::Found(Found::new(&finding, 0)));
