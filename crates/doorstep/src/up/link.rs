@@ -46,6 +46,8 @@ pub enum ToWorker {
         id: u64,
         question: Question,
     },
+    /// What only the supervisor counts.
+    Numbers(Numbers),
     /// This worker is the one that serves from now on: certificates are its to look after.
     Lead,
     /// Accept no more, finish what is in flight, and end; after `seconds` in any case.
@@ -70,9 +72,6 @@ pub struct Start {
     pub logs: PathBuf,
     /// Who the worker becomes: uid and gid, where the supervisor is root.
     pub user: Option<(u32, u32)>,
-    /// Counted since the daemon's start, for metrics.
-    pub worker_restarts: u64,
-    pub reloads: u64,
 }
 
 /// A listening socket that the worker inherits.
@@ -80,6 +79,22 @@ pub struct Start {
 pub struct Socket {
     pub address: SocketAddr,
     pub fd: RawFd,
+}
+
+/// Counted since the daemon's start, for the metrics.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Numbers {
+    pub reloads: u64,
+    pub upgrades: u64,
+    pub worker_restarts: u64,
+    pub apps: Vec<AppNumbers>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AppNumbers {
+    pub name: String,
+    pub ready: u32,
+    pub restarts: u64,
 }
 
 /// One instance of an app, as the worker sees it.

@@ -13,6 +13,7 @@ impl Supervisor {
     /// Says that everything is up, and where.
     pub(super) fn greet(&self, took_over: bool) {
         notify::ready();
+        notify::status(&format!("{} sites, {} apps", self.spec.sites.len(), self.spec.apps.len()));
         let voice = &self.options.voice;
         let (apps, instances) = (self.spec.apps.len(), self.spec.apps.iter().map(|app| app.instances).sum::<u32>());
         if !took_over {
@@ -54,8 +55,6 @@ impl Supervisor {
             run: dirs.run.clone(),
             logs: dirs.logs.clone(),
             user: self.options.worker_user,
-            worker_restarts: self.counts.worker_restarts,
-            reloads: self.counts.reloads,
         }
     }
 }

@@ -220,7 +220,7 @@ impl Supervisor {
                     self.restart_at = None;
                     self.replace_crashed();
                 }
-                _ = asked.tick() => self.watch_worker(),
+                _ = asked.tick() => self.watch_worker().await,
                 _ = looked.tick() => self.look_at_files().await,
             }
         }

@@ -46,7 +46,9 @@ impl Process {
     /// There is no such process.
     pub fn of(pid: Pid) -> io::Result<Self> {
         let fd = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-        Ok(Self { pid, fd: AsyncFd::with_interest(fd, Interest::READABLE)? })
+        // SAFETY: an `OwnedFd` stays the same open descriptor until it is dropped, which the `AsyncFd` does after deregistering.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? };
+        Ok(Self { pid, fd })
     }
 
     /// Waits for its end, takes it off the system's list, and says how it ended.

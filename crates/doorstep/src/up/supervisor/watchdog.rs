@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use doorstep_model::{Blame, Finding, Severity};
 
+use doorstep_supervise::{AppStatus, InstanceState};
+
 use super::{Phase, Supervisor};
 use crate::limits::WORKER_SILENCE;
-use crate::up::link::Question;
+use crate::up::link::{AppNumbers, Numbers, Question, ToWorker};
 
 impl Supervisor {
     /// Asks the worker how it does; one that has been silent for too long is ended, and so replaced.
-    pub(super) fn watch_worker(&mut self) {
+    pub(super) async fn watch_worker(&mut self) {
         super::notify::alive();
         let Some(worker) = self.serving() else { return };
         if worker.heard.elapsed() > WORKER_SILENCE {
@@ -23,7 +25,25 @@ impl Supervisor {
             }
             return;
         }
+        let numbers = self.numbers().await;
+        if let Some(worker) = self.serving() {
+            worker.send(ToWorker::Numbers(numbers));
+        }
         self.ask_worker(Question::Status);
+    }
+
+    async fn numbers(&self) -> Numbers {
+        let app = |status: AppStatus| AppNumbers {
+            ready: status.instances.iter().filter(|one| one.state == InstanceState::Ready).count() as u32,
+            restarts: status.restarts,
+            name: status.name.0,
+        };
+        Numbers {
+            reloads: self.counts.reloads,
+            upgrades: self.counts.upgrades,
+            worker_restarts: self.counts.worker_restarts,
+            apps: self.apps.status().await.into_iter().map(app).collect(),
+        }
     }
 
     /// Starts the worker that takes the place of one that crashed.

@@ -42,12 +42,14 @@ impl Serving {
             upstreams.extend(pool.status().into_iter().map(|member| upstream(name, member)));
         }
         let snapshot = self.telemetry.snapshot();
+        let certificates = self.certificates();
+        self.samples.set(&self.numbers, self.plane.open_connections(), &upstreams, &certificates);
         WorkerStatus {
             confined: self.spec.daemon.sandbox,
             traffic: metrics::total(&snapshot, self.plane.open_connections()),
             sites: metrics::sites(&snapshot),
             upstreams,
-            certificates: self.certificates(),
+            certificates,
         }
     }
 

@@ -5,6 +5,7 @@ mod certificates;
 mod members;
 mod metrics;
 mod routes;
+mod samples;
 mod serving;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

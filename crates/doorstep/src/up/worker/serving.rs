@@ -18,11 +18,12 @@ use tokio::task::JoinHandle;
 
 use super::members::AppMembers;
 use super::routes::Builder;
+use super::samples::Samples;
 use super::{Says, certificates};
 use crate::control::protocol::Found;
 use crate::plane::{self, Plane};
 use crate::up::dirs::Dirs;
-use crate::up::link::{FromWorker, Reader, Socket, Start, ToWorker};
+use crate::up::link::{FromWorker, Numbers, Reader, Socket, Start, ToWorker};
 use crate::up::{shape, supervisor};
 
 /// A running worker.
@@ -34,6 +35,8 @@ pub struct Serving {
     pub(super) members: AppMembers,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) manager: Manager,
+    pub(super) numbers: Numbers,
+    pub(super) samples: Samples,
     /// Looks after certificates, once this worker is the one to do it.
     managing: Option<JoinHandle<()>>,
     pub(super) privileges: Privileges,
@@ -54,6 +57,9 @@ impl Serving {
         };
         telemetry.report(report.clone());
         telemetry.set_sites(&spec.sites);
+        let samples = Samples::default();
+        let source = samples.clone();
+        telemetry.add_samples(move || source.get());
         let (table, answers) = (CertTable::new()?, Http01Answers::default());
         let manager = Manager::new(certificates::options(&spec, &dirs, report), table.clone(), answers.clone());
         let mut members = AppMembers::default();
@@ -64,6 +70,8 @@ impl Serving {
         Ok(Self {
             privileges,
             managing: None,
+            numbers: Numbers::default(),
+            samples,
             spec,
             engine,
             plane,
@@ -99,6 +107,7 @@ impl Serving {
             ToWorker::Members { app, members } => self.members.set(AppName(app), members, &self.says),
             ToWorker::StaticFiles { app, files } => self.builder.set_static_files(&AppName(app), files, &self.says),
             ToWorker::Ask { id, question } => self.answer(id, question),
+            ToWorker::Numbers(numbers) => self.numbers = numbers,
             ToWorker::ReopenLogs => self.telemetry.reopen(),
             ToWorker::Lead => self.lead(),
             ToWorker::Start(_) | ToWorker::Configure { .. } | ToWorker::Drain { .. } => {}
