@@ -22,6 +22,8 @@ pub const CLIENT_SHARE: usize = 4;
 pub const CONNECT: Duration = Duration::from_secs(5);
 /// How long one outbound attempt has before the next address is tried beside it (RFC 8305 section 5).
 pub const CONNECT_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How long a connection waits to be tried again while the queue of a unix socket is full.
+pub const UNIX_BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Ways to speak TLS with upstreams (roots, protocols) that are kept set up.
 pub const TLS_CLIENTS: usize = 64;
 /// Addresses of one name that are tried.

@@ -216,3 +216,27 @@ async fn something_is_said_before_tls() {
     drop(socket);
     dialing.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_full_unix_socket_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let filling = || {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.connect(&socket2::SockAddr::unix(&path).unwrap()).map(|()| socket)
+    };
+    let mut held = Vec::new();
+    while let Ok(socket) = filling() {
+        held.push(socket);
+    }
+    let to = upstream(UpstreamAddr::Unix(path.clone()));
+    let connecting = tokio::spawn(async move { Connector::new().connect(&to).await.is_ok() });
+    tokio::task::yield_now().await;
+    assert!(!connecting.is_finished());
+    listener.accept().unwrap();
+    assert!(connecting.await.unwrap());
+}

@@ -11,6 +11,7 @@ mod health;
 mod key;
 mod member;
 mod membership;
+mod preamble;
 mod queue;
 mod service;
 mod snapshot;

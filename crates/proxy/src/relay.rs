@@ -15,11 +15,9 @@ use crate::idle::Home;
 use crate::pool::InFlight;
 use crate::tunnel::tunnel;
 
-/// What is needed on the way back to the client.
-pub struct Back<'a> {
+/// What becomes of a response's body and its connection.
+pub struct Back {
     pub home: Home,
-    /// Where the app believes to be, if the visitor is to see another place.
-    pub translating: Option<&'a Origins>,
     /// The longest pause within the response's body.
     pub most_idle: Duration,
     pub inspect: Option<Inspect>,
@@ -30,16 +28,9 @@ pub fn expects_continue(request: &Request) -> bool {
     request.header(header::EXPECT).is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
 }
 
-/// The response for the client.
-pub fn respond(
-    request: &Request,
-    mut answer: Answer,
-    framing: UploadFraming,
-    back: Back<'_>,
-) -> (Response, Translated) {
-    let status = answer.head.status;
-    let mut headers = std::mem::take(&mut answer.head.headers);
-    let translated = prepare_fields(request, status, &mut headers, back.translating);
+/// The response for the client, of an answer whose fields are prepared.
+pub fn respond(request: &Request, mut answer: Answer, framing: UploadFraming, back: Back) -> Response {
+    let (status, headers) = (answer.head.status, std::mem::take(&mut answer.head.headers));
     // An app that overlooks a body takes it for the next request: one of a kind that is often overlooked ends its
     // connection, so that nobody can smuggle a request in it.
     let body_is_plain =
@@ -52,10 +43,11 @@ pub fn respond(
     };
     let mut response = Response::new(status).with_body(body).with_kind(Kind::Proxied);
     response.headers = headers;
-    (response, translated)
+    response
 }
 
-/// Makes an answer's fields those of the response.
+/// Makes an answer's fields those of the response. `translating` says where the app believes to be, if the visitor is to
+/// see another place.
 pub fn prepare_fields(
     request: &Request,
     status: StatusCode,
@@ -71,8 +63,8 @@ pub fn prepare_fields(
 }
 
 /// Hands the connection's bytes over, if the app switched to a protocol that the client had offered. `lease`
-/// lasts as long as the tunnel.
-pub fn switch(answer: Answer, offered: Option<&str>, lease: Option<InFlight>) -> Result<Response, ProxyError> {
+/// is taken for as long as the tunnel lasts.
+pub fn switch(answer: Answer, offered: Option<&str>, lease: &mut Option<InFlight>) -> Result<Response, ProxyError> {
     let Answer { head, connection, upload } = answer;
     let mut headers: HeaderMap = head.headers;
     let chosen = headers.get(header::UPGRADE).cloned().ok_or(ProxyError::UnsolicitedUpgrade)?;
@@ -90,7 +82,7 @@ pub fn switch(answer: Answer, offered: Option<&str>, lease: Option<InFlight>) ->
     response.headers = headers;
     // An empty buffer would hold its memory as long as the tunnel lasts.
     let early = if connection.read.is_empty() { Bytes::new() } else { connection.read.freeze() };
-    let upstream = connection.io;
+    let (upstream, lease) = (connection.io, lease.take());
     response.upgrade = Some(Box::new(move |client: BoxIo| {
         Box::pin(async move {
             tunnel(client, upstream, early).await;

@@ -11,7 +11,7 @@ use crate::client::{Answer, Connection, Failure, Upload, UploadFraming, exchange
 use crate::framework::{Framework, Learnt, inspector};
 use crate::headers::{HeadPlan, Origins, Presented, came_from_us, offered_protocols, write_head};
 use crate::idle::{self, Home, PoolKey};
-use crate::relay::{Back, expects_continue, respond, switch};
+use crate::relay::{Back, expects_continue, prepare_fields, respond, switch};
 use crate::{ProxyError, down, limits};
 
 /// Passes requests to one app.
@@ -70,7 +70,7 @@ impl ReverseProxy {
             write_head(&mut ready.out, request, &self.plan(request, framing, upload.is_held(), upgrade.as_deref()));
             match exchange(ready, upload, &request.method, &request.interim, limits::RESPONSE_HEAD).await {
                 Ok(answer) if answer.head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return switch(answer, upgrade.as_deref(), None);
+                    return switch(answer, upgrade.as_deref(), &mut None);
                 }
                 Ok(answer) => return Ok(self.respond(request, answer, framing)),
                 Err(failure) => upload = again(failure, &request.method, hold)?,
@@ -108,22 +108,20 @@ impl ReverseProxy {
         }
     }
 
-    fn respond(&self, request: &Request, answer: Answer, framing: UploadFraming) -> Response {
+    fn respond(&self, request: &Request, mut answer: Answer, framing: UploadFraming) -> Response {
         self.learnt.look_at(&answer.head.headers);
         let own_origin = || {
             let origin = request.header(header::ORIGIN)?;
             matches!(self.origins.present(origin, request), Presented::Own(_)).then(|| origin.to_owned())
         };
-        let (status, headers) = (answer.head.status, &answer.head.headers);
+        let (status, headers) = (answer.head.status, &mut answer.head.headers);
         let inspect = inspector(&self.learnt, &self.observer, status, headers, &request.authority, own_origin);
-        let home = Home { key: self.key, most: limits::POOL_SIZE, lease: None };
-        let translating = (!self.proxy.keep_host).then_some(&self.origins);
-        let back = Back { home, translating, most_idle: limits::BODY_IDLE, inspect };
-        let (response, translated) = respond(request, answer, framing, back);
+        let translated = prepare_fields(request, status, headers, (!self.proxy.keep_host).then_some(&self.origins));
         if translated.cookie_made_insecure {
             self.learnt.tell_insecure_cookie(self.observer.as_ref());
         }
-        response
+        let home = Home { key: self.key, most: limits::POOL_SIZE, lease: None };
+        respond(request, answer, framing, Back { home, most_idle: limits::BODY_IDLE, inspect })
     }
 }
 

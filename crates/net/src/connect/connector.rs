@@ -4,7 +4,7 @@ use std::time::Duration;
 use doorstep_model::{Upstream, UpstreamAddr};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{BoxFuture, Connect, ConnectError, Dial, race, tls_client};
 use crate::{Io, limits};
@@ -71,9 +71,14 @@ pub fn address(to: &Upstream) -> String {
 }
 
 async fn open_unix(path: &Path) -> Result<UnixStream, ConnectError> {
-    UnixStream::connect(path)
-        .await
-        .map_err(|source| ConnectError::Io { address: format!("unix:{}", path.display()), source })
+    loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => return Ok(stream),
+            // The listener's queue is full. TCP would wait by itself; here it is asked for (connect(2)).
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => sleep(limits::UNIX_BUSY_PAUSE).await,
+            Err(source) => return Err(ConnectError::Io { address: format!("unix:{}", path.display()), source }),
+        }
+    }
 }
 
 /// Small writes go out at once, and a peer that vanished without a word is noticed at last.

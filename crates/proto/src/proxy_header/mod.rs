@@ -8,7 +8,7 @@ mod write;
 
 use std::net::SocketAddr;
 
-pub use write::{write_v1, write_v2};
+pub use write::{write_local_v2, write_unknown_v1, write_v1, write_v2};
 
 /// A header that was read whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,15 @@ mod tests {
                     prop_assert_eq!(parse(&bytes[..header.length]), Ok(Some(header)));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_speaks_for_itself_names_nobody() {
+        for write in [write_local_v2, write_unknown_v1] {
+            let mut bytes = Vec::new();
+            write(&mut bytes);
+            assert_eq!(parse(&bytes), Ok(Some(ProxyHeader { length: bytes.len(), addresses: None })));
         }
     }
 

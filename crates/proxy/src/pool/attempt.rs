@@ -1,25 +1,26 @@
 //! One try of a request with one member.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use doorstep_http::{Request, Response};
-use doorstep_model::{Pool, ProxyHeader, Upstream, UpstreamProtocol};
-use doorstep_net::{ConnInfo, Connect, ConnectError, Dial, Io};
-use doorstep_proto::proxy_header::{write_v1, write_v2};
+use doorstep_model::{Pool, Upstream, UpstreamProtocol};
+use doorstep_net::{Connect, ConnectError, Dial, Io};
 use http::StatusCode;
 
 use super::member::{InFlight, Member};
+use super::membership::Membership;
+use super::preamble;
 use crate::client::{Connection, Upload, exchange};
 use crate::h2::{self, Terms, Unanswered};
 use crate::headers::{HeadPlan, write_head};
 use crate::idle::{self, Home};
-use crate::relay::{Back, respond, switch};
+use crate::relay::{Back, prepare_fields, respond, switch};
 use crate::{ProxyError, limits};
 
 /// What stays the same over all attempts of a request.
 pub struct Task<'a> {
     pub pool: &'a Pool,
+    pub membership: &'a Membership,
     pub connect: &'a dyn Connect,
     pub request: &'a Request,
     /// Whether the body waits for `100 Continue`.
@@ -31,6 +32,7 @@ pub struct Task<'a> {
 /// An attempt without a response.
 pub struct Failed {
     pub error: ProxyError,
+    pub member: Arc<Member>,
     /// The body from its beginning, if the request may be sent again (RFC 9110 section 9.2.2).
     pub again: Option<Upload>,
 }
@@ -39,34 +41,42 @@ impl Task<'_> {
     /// Sends the request to the member. A connection that had been idle and turns out to be closed says nothing about
     /// its member: a new one is tried then.
     pub async fn attempt(&self, lease: InFlight, upload: Upload) -> Result<Response, Failed> {
-        let member = lease.member().clone();
-        match member.upstream.protocol {
-            UpstreamProtocol::Http1 => self.by_http1(member, lease, upload).await,
+        match lease.member().upstream.protocol {
+            UpstreamProtocol::Http1 => self.by_http1(lease, upload).await,
             // Boxed: it is the rarer one, and all requests would have to make room for it.
-            UpstreamProtocol::Http2 => Box::pin(self.by_http2(member, lease, upload)).await,
+            UpstreamProtocol::Http2 => Box::pin(self.by_http2(lease, upload)).await,
         }
     }
 
-    async fn by_http1(&self, member: Arc<Member>, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {
-        let mut pooled = self.pooled(&member, &upload);
+    async fn by_http1(&self, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {
+        let Request { method, interim, .. } = self.request;
+        let mut pooled = self.pooled(lease.member(), &upload);
         loop {
+            let member = lease.member();
             let mut connection = match pooled.take() {
                 Some(pooled) => pooled,
                 None => match self.open(&member.upstream).await {
                     Ok(io) => Connection::new(io),
                     // Nothing was sent, and nothing of the body was taken.
-                    Err(error) => return Err(Failed { error: error.into(), again: upload.rewound(self.hold) }),
+                    Err(error) => {
+                        let (member, again) = (member.clone(), upload.rewound(self.hold));
+                        return Err(Failed { error: error.into(), member, again });
+                    }
                 },
             };
             let framing = upload.framing();
-            write_head(&mut connection.out, self.request, &self.plan(&member, &upload));
-            let Request { method, interim, .. } = self.request;
+            write_head(&mut connection.out, self.request, &self.plan(member, &upload));
             match exchange(connection, upload, method, interim, self.pool.timeouts.response).await {
-                Ok(answer) if answer.head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return switch(answer, self.upgrade, Some(lease)).map_err(|error| Failed { error, again: None });
-                }
-                Ok(answer) => {
-                    return Ok(respond(self.request, answer, framing, self.back(&member, lease)).0);
+                Ok(mut answer) => {
+                    self.answered(member);
+                    if answer.head.status == StatusCode::SWITCHING_PROTOCOLS {
+                        let (member, mut lease) = (member.clone(), Some(lease));
+                        let switched = switch(answer, self.upgrade, &mut lease);
+                        return switched.map_err(|error| Failed { error, member, again: None });
+                    }
+                    let translating = (!self.pool.keep_host).then_some(&member.origins);
+                    prepare_fields(self.request, answer.head.status, &mut answer.head.headers, translating);
+                    return Ok(respond(self.request, answer, framing, self.back(lease)));
                 }
                 Err(failure) => {
                     let unanswered = matches!(failure.error, ProxyError::Closed | ProxyError::Broken(_));
@@ -74,40 +84,46 @@ impl Task<'_> {
                     let again = failure.upload.rewound(self.hold).filter(|_| safe);
                     match again {
                         Some(again) if failure.reused => upload = again,
-                        again => return Err(Failed { error: failure.error, again }),
+                        again => return Err(Failed { error: failure.error, member: member.clone(), again }),
                     }
                 }
             }
         }
     }
 
-    async fn by_http2(&self, member: Arc<Member>, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {
+    async fn by_http2(&self, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {
+        let member = lease.member().clone();
         let mut lease = Some(lease);
         // As many as there may be connections that turn out to be over, and a new one.
-        for _ in 0..limits::H2_LINES {
+        let mut left = limits::H2_LINES;
+        loop {
             match self.by_line(&member, &mut lease, upload).await {
-                Ok(response) => return Ok(response),
-                Err((failed, false)) => return Err(failed),
-                Err((Failed { error, again }, true)) => match again {
-                    Some(again) => upload = again,
-                    None => return Err(Failed { error, again: None }),
-                },
+                Ok(response) => {
+                    self.answered(&member);
+                    return Ok(response);
+                }
+                Err(Unanswered { error, upload: rest, untouched, stale }) => {
+                    let lost = matches!(&error, ProxyError::Http2(error) if error.is_io() || error.is_go_away());
+                    let safe = untouched || (lost && self.request.method.is_idempotent());
+                    match rest.rewound(self.hold).filter(|_| safe) {
+                        Some(again) if stale && left > 0 => upload = again,
+                        again => return Err(Failed { error, member, again }),
+                    }
+                    left -= 1;
+                }
             }
         }
-        self.by_line(&member, &mut lease, upload).await.map_err(|(failed, _)| failed)
     }
 
-    /// The flag says whether it was the connection's fault, so that another may do better.
     async fn by_line(
         &self,
         member: &Arc<Member>,
         lease: &mut Option<InFlight>,
         upload: Upload,
-    ) -> Result<Response, (Failed, bool)> {
+    ) -> Result<Response, Unanswered> {
         let open = self.open(&member.upstream);
         let line = match self.pool.send_proxy {
             None => h2::line(member, open).await,
-            // A connection that named its client is of use to nobody else.
             Some(_) => match open.await {
                 Ok(io) => h2::own_line(io).await,
                 Err(error) => Err(error.into()),
@@ -115,7 +131,7 @@ impl Task<'_> {
         };
         let line = match line {
             Ok(line) => line,
-            Err(error) => return Err((Failed { error, again: upload.rewound(self.hold) }, false)),
+            Err(error) => return Err(Unanswered { error, upload, untouched: true, stale: false }),
         };
         let terms = Terms {
             request: self.request,
@@ -124,11 +140,7 @@ impl Task<'_> {
             response: self.pool.timeouts.response,
             idle: self.pool.timeouts.idle,
         };
-        h2::exchange(line, upload, terms, lease).await.map_err(|Unanswered { error, upload, untouched, stale }| {
-            let lost = matches!(&error, ProxyError::Http2(error) if error.is_io() || error.is_go_away());
-            let safe = untouched || (lost && self.request.method.is_idempotent());
-            (Failed { error, again: upload.rewound(self.hold).filter(|_| safe) }, stale)
-        })
+        h2::exchange(line, upload, terms, lease).await
     }
 
     /// An idle connection. Where the request could not be sent twice, one that is certainly alive.
@@ -138,7 +150,8 @@ impl Task<'_> {
     }
 
     async fn open(&self, to: &Upstream) -> Result<Io, ConnectError> {
-        let preamble = self.pool.send_proxy.map(|form| preamble(form, &self.request.conn)).unwrap_or_default();
+        let preamble =
+            self.pool.send_proxy.map(|form| preamble::of_client(form, &self.request.conn)).unwrap_or_default();
         self.connect.connect_as(to, Dial { within: self.pool.timeouts.connect, preamble: &preamble }).await
     }
 
@@ -157,35 +170,17 @@ impl Task<'_> {
         }
     }
 
-    fn back<'a>(&self, member: &'a Member, lease: InFlight) -> Back<'a> {
+    /// What remains to be done after an answer's head, the member's account included.
+    fn back(&self, lease: InFlight) -> Back {
         // A connection that named its client is of use to nobody else.
         let most = if self.pool.send_proxy.is_some() { 0 } else { self.pool.keep_alive };
-        Back {
-            home: Home { key: member.key, most, lease: Some(lease) },
-            translating: (!self.pool.keep_host).then_some(&member.origins),
-            most_idle: self.pool.timeouts.idle,
-            inspect: None,
-        }
+        let home = Home { key: lease.member().key, most, lease: Some(lease) };
+        Back { home, most_idle: self.pool.timeouts.idle, inspect: None }
     }
-}
 
-/// What an upstream is told of the client before anything else.
-fn preamble(form: ProxyHeader, conn: &ConnInfo) -> Vec<u8> {
-    let (mut peer, mut local) = (conn.peer, conn.local);
-    peer.set_ip(peer.ip().to_canonical());
-    local.set_ip(local.ip().to_canonical());
-    // The header has one family for both; a client that a proxy before us named may be of the other one.
-    if peer.is_ipv4() != local.is_ipv4() {
-        for address in [&mut peer, &mut local] {
-            if let IpAddr::V4(v4) = address.ip() {
-                address.set_ip(IpAddr::V6(v4.to_ipv6_mapped()));
-            }
+    fn answered(&self, member: &Member) {
+        if member.succeeded() {
+            self.membership.refresh();
         }
     }
-    let mut out = Vec::new();
-    match form {
-        ProxyHeader::V1 => write_v1(&mut out, peer, local),
-        ProxyHeader::V2 => write_v2(&mut out, peer, local),
-    }
-    out
 }

@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use doorstep_http::Interim;
-use doorstep_model::{Blame, Finding, HealthCheck, Severity};
-use doorstep_net::{Dial, upstream_address};
+use doorstep_http::{Interim, Request};
+use doorstep_model::{Blame, Finding, HealthCheck, Severity, UpstreamProtocol};
+use doorstep_net::{Dial, Io, upstream_address};
+use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::member::Member;
+use super::preamble;
 use super::service::PoolService;
-use crate::client::{Connection, Upload, exchange};
-use crate::limits;
+use crate::client::{Connection, Upload, UploadFraming, exchange};
+use crate::h2::{self, Terms};
+use crate::headers::HeadPlan;
+use crate::{ProxyError, limits};
+
+const USER_AGENT: &str = concat!("doorstep/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 impl PoolService {
     /// Asks all members as [`doorstep_model::Pool::health`] says, for ever; ends at once where it says nothing. To be
@@ -65,22 +71,45 @@ impl PoolService {
 
     /// `Err` says in words what is wrong.
     async fn ask(&self, member: &Member, check: &HealthCheck) -> Result<(), String> {
-        let dial = Dial { within: check.timeout, preamble: &[] };
+        let preamble = self.pool.send_proxy.map(preamble::of_ourselves).unwrap_or_default();
+        let dial = Dial { within: check.timeout, preamble: &preamble };
         let io = self.connect.connect_as(&member.upstream, dial).await.map_err(|error| error.to_string())?;
-        let mut connection = Connection::new(io);
-        let upstream = &member.upstream;
-        let head = format!(
-            "GET {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: doorstep/{} (health check)\r\nConnection: close\r\n\r\n",
-            upstream.base_path,
-            check.path,
-            upstream.authority,
-            env!("CARGO_PKG_VERSION"),
-        );
-        connection.out.extend_from_slice(head.as_bytes());
-        let upload = Upload::none();
-        let answer = exchange(connection, upload, &Method::GET, &Interim::default(), check.timeout).await;
-        judge(answer.map_err(|failure| failure.error.to_string())?.head.status, check)
+        let asked = match member.upstream.protocol {
+            UpstreamProtocol::Http1 => by_http1(io, member, check).await,
+            UpstreamProtocol::Http2 => by_http2(io, member, check).await,
+        };
+        judge(asked.map_err(|error| error.to_string())?, check)
     }
+}
+
+async fn by_http1(io: Io, member: &Member, check: &HealthCheck) -> Result<StatusCode, ProxyError> {
+    let mut connection = Connection::new(io);
+    let upstream = &member.upstream;
+    let head = format!(
+        "GET {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n",
+        upstream.base_path, check.path, upstream.authority,
+    );
+    connection.out.extend_from_slice(head.as_bytes());
+    let answer = exchange(connection, Upload::none(), &Method::GET, &Interim::default(), check.timeout).await;
+    answer.map(|answer| answer.head.status).map_err(|failure| failure.error)
+}
+
+async fn by_http2(io: Io, member: &Member, check: &HealthCheck) -> Result<StatusCode, ProxyError> {
+    let mut request = Request::get(&check.path);
+    request.headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    let plan = HeadPlan {
+        origins: &member.origins,
+        host: &member.upstream.authority,
+        translate: false,
+        keep_origin: false,
+        hide_host: false,
+        framing: UploadFraming::None,
+        expect: false,
+        upgrade: None,
+    };
+    let terms = Terms { request: &request, plan, member, response: check.timeout, idle: check.timeout };
+    let answer = h2::exchange(h2::own_line(io).await?, Upload::none(), terms, &mut None).await;
+    answer.map(|answer| answer.status).map_err(|unanswered| unanswered.error)
 }
 
 fn judge(status: StatusCode, check: &HealthCheck) -> Result<(), String> {

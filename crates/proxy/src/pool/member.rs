@@ -18,7 +18,7 @@ pub struct Member {
     pub origins: Origins,
     /// Its idle connections.
     pub key: PoolKey,
-    in_flight: AtomicUsize,
+    in_flight: Apart,
     leaving: AtomicBool,
     /// Failures in a row, as a sign for requests that succeed that there is something to forgive.
     troubled: AtomicBool,
@@ -26,6 +26,11 @@ pub struct Member {
     /// Raised whenever the membership, or what is known of a member, changed.
     changed: Arc<watch::Sender<u64>>,
 }
+
+/// A number that all workers write to, on cache lines of its own: what they only read would go from core to core with it.
+#[derive(Default)]
+#[repr(align(128))]
+struct Apart(AtomicUsize);
 
 /// What is known of a member's health.
 struct Standing {
@@ -80,7 +85,7 @@ impl Member {
             origins: Origins::new(&upstream),
             upstream,
             key: PoolKey::unique(),
-            in_flight: AtomicUsize::new(0),
+            in_flight: Apart::default(),
             leaving: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
             standing: Mutex::new(standing),
@@ -92,13 +97,13 @@ impl Member {
     pub fn enter(self: &Arc<Self>) -> Option<InFlight> {
         // Counted first and looked at then, while `leave` does it the other way round: one of the two sees the other,
         // so that nobody is told that a member is drained on which a request is about to start.
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.in_flight.0.fetch_add(1, Ordering::SeqCst);
         let lease = InFlight { member: self.clone() };
         (!self.leaving.load(Ordering::SeqCst)).then_some(lease)
     }
 
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
+        self.in_flight.0.load(Ordering::SeqCst)
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -249,7 +254,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let before = self.member.in_flight.fetch_sub(1, Ordering::SeqCst);
+        let before = self.member.in_flight.0.fetch_sub(1, Ordering::SeqCst);
         if before == 1 && self.member.is_leaving() {
             self.member.tell();
         }

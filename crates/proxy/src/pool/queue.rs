@@ -13,10 +13,7 @@ pub struct Queue {
 }
 
 /// One request's place in the queue; dropping it gives the place back.
-pub struct Place<'a> {
-    queue: &'a Queue,
-    until: Instant,
-}
+pub struct Place<'a>(&'a Queue);
 
 impl Queue {
     pub fn new(settings: PoolQueue) -> Self {
@@ -34,18 +31,23 @@ impl Queue {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(ProxyError::QueueFull);
         }
-        Ok(Place { queue: self, until: Instant::now() + self.settings.wait })
+        Ok(Place(self))
     }
 }
 
 impl Place<'_> {
-    /// Waits for a change, or for `again`, when another look is worth while.
+    /// Waits for a change, or for `again`, when another look is worth while, but not beyond `deadline`.
     ///
     /// # Errors
     /// [`ProxyError::NotReady`] when the request has waited for as long as it may.
-    pub async fn wait(&self, changes: &mut watch::Receiver<u64>, again: Option<Instant>) -> Result<(), ProxyError> {
-        let over = || ProxyError::NotReady { seconds: self.queue.settings.wait.as_secs() };
-        if Instant::now() >= self.until {
+    pub async fn wait(
+        &self,
+        changes: &mut watch::Receiver<u64>,
+        again: Option<Instant>,
+        deadline: Instant,
+    ) -> Result<(), ProxyError> {
+        let over = || ProxyError::NotReady { seconds: self.0.settings.wait.as_secs() };
+        if Instant::now() >= deadline {
             return Err(over());
         }
         let look = async {
@@ -57,12 +59,12 @@ impl Place<'_> {
                 None => drop(changes.changed().await),
             }
         };
-        timeout_at(self.until, look).await.map_err(|_| over())
+        timeout_at(deadline, look).await.map_err(|_| over())
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.queue.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use doorstep_http::{Body, BoxFuture, Observer, Request, Response, Service};
 use doorstep_model::{Blame, Members, Pool};
 use doorstep_net::{Connect, ConnectError};
+use tokio::time::Instant;
 
 use super::attempt::{Failed, Task};
 use super::choose::{Choice, Wish};
 use super::key::Keyed;
 use super::member::{InFlight, Member, Trial};
 use super::membership::Membership;
-use super::queue::{Place, Queue};
+use super::queue::Queue;
 use super::status::MemberStatus;
 use crate::client::Upload;
 use crate::headers::{came_from_us, offered_protocols};
@@ -79,29 +80,29 @@ impl PoolService {
         let hold = expects_continue(request);
         let mut upload = Upload::prepare(body, hold).await?;
         let upgrade = offered_protocols(request);
-        let task =
-            Task { pool: &self.pool, connect: self.connect.as_ref(), request, hold, upgrade: upgrade.as_deref() };
-        let mut place = None;
+        let task = Task {
+            pool: &self.pool,
+            membership: &self.membership,
+            connect: self.connect.as_ref(),
+            request,
+            hold,
+            upgrade: upgrade.as_deref(),
+        };
+        let mut deadline = None;
         let mut tried = Vec::new();
         let mut left = self.pool.retries.attempts;
         let may_try = request.method.is_idempotent() && upload.is_repeatable();
         let mut last = None;
         loop {
-            let (lease, trial) = match self.choose(key, &tried, may_try, &mut place).await {
+            let (lease, trial) = match self.choose(key, &tried, may_try, &mut deadline).await {
                 Ok(chosen) => chosen,
                 // What kept the request waiting tells more than that it waited.
                 Err(ProxyError::NotReady { .. }) if last.is_some() => return Err(last.unwrap_or(ProxyError::Closed)),
                 Err(error) => return Err(error),
             };
-            let member = lease.member().clone();
             match task.attempt(lease, upload).await {
-                Ok(response) => {
-                    if member.succeeded() {
-                        self.membership.refresh();
-                    }
-                    return Ok(response);
-                }
-                Err(Failed { error, again }) => {
+                Ok(response) => return Ok(response),
+                Err(Failed { error, member, again }) => {
                     let missed = self.judge(&member, &error);
                     drop(trial);
                     match again {
@@ -120,12 +121,12 @@ impl PoolService {
     }
 
     /// A member for the request, waited for if need be.
-    async fn choose<'a>(
-        &'a self,
+    async fn choose(
+        &self,
         key: Option<u64>,
         tried: &[PoolKey],
         may_try: bool,
-        place: &mut Option<Place<'a>>,
+        deadline: &mut Option<Instant>,
     ) -> Result<(InFlight, Option<Trial>), ProxyError> {
         let wish = Wish { balance: &self.pool.balance, key, slow_start: self.pool.slow_start, tried, may_try };
         if let Choice::Use(lease, trial) = self.membership.choose(&wish) {
@@ -133,16 +134,15 @@ impl PoolService {
         }
         // Subscribed first and looked at then, so that no change is missed.
         let mut changes = self.membership.changes();
-        let place = match place {
-            Some(place) => place,
-            None => place.insert(self.queue.enter()?),
-        };
+        let place = self.queue.enter()?;
+        // From the first wait on, however often there is another.
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.pool.queue.wait);
         // By the time that somebody is there, he may well be the one that failed before.
         let wish = Wish { tried: &[], ..wish };
         loop {
             match self.membership.choose(&wish) {
                 Choice::Use(lease, trial) => return Ok((lease, trial)),
-                Choice::Nobody { again } => place.wait(&mut changes, again).await?,
+                Choice::Nobody { again } => place.wait(&mut changes, again, deadline).await?,
             }
         }
     }
@@ -178,8 +178,11 @@ impl Service for PoolService {
     }
 }
 
-/// Whether nobody listens: the request was certainly not sent, and asking again soon costs nothing.
+/// Whether nobody listens, or the name is nobody's: the request was certainly not sent, and asking again soon costs nothing.
 fn is_missing(error: &ProxyError) -> bool {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    if matches!(error, ProxyError::Connect(ConnectError::Resolve { .. })) {
+        return true;
+    }
     matches!(error, ProxyError::Connect(ConnectError::Io { source, .. }) if [ConnectionRefused, NotFound].contains(&source.kind()))
 }
