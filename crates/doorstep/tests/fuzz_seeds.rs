@@ -47,6 +47,11 @@ fn path() {
 }
 
 #[test]
+fn proxy_header() {
+    replay("proxy_header", checks::proxy_header::check);
+}
+
+#[test]
 fn guard() {
     replay("guard", checks::guard::check);
 }

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod files;
 pub mod guard;
 pub mod path;
+pub mod proxy_header;
 pub mod request_head;
 pub mod response_head;
 

@@ -183,6 +183,6 @@ const QUEUE: Shape = Shape {
             "The most that wait; further ones are answered 503.",
             "most = 100",
         ),
-        Key::new("wait", Kind::Text(&super::format::DURATION), "\"10s\"", "How long one waits.", "wait = \"30s\""),
+        Key::new("wait", Kind::Text(&super::format::DURATION), "\"15s\"", "How long one waits.", "wait = \"30s\""),
     ]],
 };

@@ -157,7 +157,8 @@ pub struct PoolQueue {
 
 impl Default for PoolQueue {
     fn default() -> Self {
-        Self { most: 4096, wait: Duration::from_secs(10) }
+        // More than an app needs to start again that is down for 10 s.
+        Self { most: 4096, wait: Duration::from_secs(15) }
     }
 }
 

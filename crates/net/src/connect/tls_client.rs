@@ -16,8 +16,11 @@ use crate::{Duplex, limits};
 /// The ways to speak TLS with upstreams, each set up when first needed.
 #[derive(Default)]
 pub(super) struct TlsClients {
-    ready: Mutex<Vec<(Settings, Result<Arc<ClientConfig>, String>)>>,
+    ready: Mutex<Vec<(Settings, Config)>>,
 }
+
+/// Or why there can be none, in words.
+type Config = Result<Arc<ClientConfig>, String>;
 
 impl std::fmt::Debug for TlsClients {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,7 +53,7 @@ impl TlsClients {
         Ok(stream)
     }
 
-    async fn config(&self, settings: Settings) -> Result<Arc<ClientConfig>, String> {
+    async fn config(&self, settings: Settings) -> Config {
         if let Some((_, ready)) = self.ready.lock().iter().find(|(known, _)| known.is_same(&settings)) {
             return ready.clone();
         }
