@@ -57,6 +57,11 @@ fn guard() {
 }
 
 #[test]
+fn config() {
+    replay("config", checks::config::check);
+}
+
+#[test]
 fn connection() {
     replay("connection", checks::connection::check);
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
 pub mod chunked;
+pub mod config;
 pub mod connection;
 pub mod files;
 pub mod guard;

@@ -19,7 +19,7 @@ const FILE_OPTIONS: [&str; 4] = ["spa", "listing", "hidden", "upload"];
 
 pub(super) enum Action {
     None,
-    Some(Model),
+    Some(Box<Model>),
     /// There is one, and what is wrong with it is reported.
     Bad,
 }
@@ -47,7 +47,7 @@ pub(super) fn action(context: &mut Context<'_>, table: &Table, apps: &[App], cap
     let first = named.first().map_or("", |entry| entry.key.as_str());
     misplaced(context, table, &FILE_OPTIONS, &["root"], first);
     misplaced(context, table, &pool::OPTIONS, &["proxy", "app"], first);
-    make(context, table, entry, apps, captures).map_or(Action::Bad, Action::Some)
+    make(context, table, entry, apps, captures).map_or(Action::Bad, |action| Action::Some(Box::new(action)))
 }
 
 /// Options that the action does not have.

@@ -22,7 +22,7 @@ pub(super) fn routes(context: &mut Context<'_>, node: &Node, table: &Table, apps
     let captures = paths.iter().map(path::captures).min_by_key(|(count, names)| (*count, names.len()));
     let captures = captures.unwrap_or_default();
     let action = match action::action(context, table, apps, &captures) {
-        Action::Some(action) => Some(action),
+        Action::Some(action) => Some(*action),
         Action::Bad => None,
         Action::None if table.entries.iter().any(|entry| entry.node.bad) => None,
         Action::None => {

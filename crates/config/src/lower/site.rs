@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use doorstep_model::{
-    App, CertificateSource, Filters, Guards, HostPattern, HostPolicy, Hostname, HttpsPolicy, Maintenance, Matcher,
-    PemPair, Route, Secret, Site,
+    App, CertificateSource, HostPattern, HostPolicy, Hostname, HttpsPolicy, Matcher, PemPair, Route, Secret, Site,
 };
 
 use super::action::{self, Action};
@@ -198,8 +197,7 @@ fn routes(context: &mut Context<'_>, entry: &Entry, table: &Table, apps: &[App])
     let mut routes = Vec::new();
     let mut own = None;
     match action::action(context, table, apps, &(0, Vec::new())) {
-        Action::Some(doorstep_model::Action::Maintenance(page)) => own = Some(maintenance(page)),
-        Action::Some(action) => own = Some(Route::new(Matcher::any(), action)),
+        Action::Some(action) => own = Some(Route::new(Matcher::any(), *action)),
         Action::Bad => {}
         // A key that nobody knows is probably the answer.
         Action::None if table.has("route") || table.entries.iter().any(|entry| entry.node.bad) => {}
@@ -220,13 +218,4 @@ fn routes(context: &mut Context<'_>, entry: &Entry, table: &Table, apps: &[App])
     }
     routes.extend(own);
     routes
-}
-
-fn maintenance(page: Maintenance) -> Route {
-    Route {
-        matcher: Matcher::any(),
-        action: doorstep_model::Action::Maintenance(page),
-        guards: Guards::default(),
-        filters: Filters::default(),
-    }
 }
