@@ -28,6 +28,7 @@ pub const TESTS: &[Need] = &[
     need("pebble", "pebble", "tests of certificates from an authority"),
     need("ip", "iproute2", "end-to-end tests of addresses"),
     need("nft", "nftables", "end-to-end tests of firewalls"),
+    need("systemd-analyze", "systemd", "the test of the systemd unit"),
 ];
 
 /// What `cargo xtask bench` uses.

@@ -17,6 +17,7 @@ mod plane;
 mod port;
 mod schema;
 mod screen;
+mod service;
 mod share;
 mod target;
 mod tls;
@@ -65,6 +66,8 @@ fn main() -> ExitCode {
         Some(Command::Schema(schema)) => schema::run(&schema),
         Some(Command::HashPassword) => hash_password::run(),
         Some(Command::Trust(trust)) => trust::run(&trust),
+        Some(Command::Service { command }) => service::run(command),
+        Some(Command::Undo(undo)) => service::undo(&undo),
         Some(Command::Control(command)) => control::commands::run(command),
         Some(Command::Completions { shell }) => generated(|out| {
             args::completions(shell, out);

@@ -2,8 +2,10 @@
 
 mod atomic;
 mod give;
+mod journal;
 mod state;
 
 pub use atomic::{make_private_dir, read_private, write_private, write_public};
 pub use give::give_folder;
+pub use journal::{Change, Entry, Journal};
 pub use state::{StateDir, StateError, default_state_dir, user_state_dir};

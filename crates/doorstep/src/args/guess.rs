@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Whether clap's "error" is help or a version that the user asked for.
@@ -22,10 +23,11 @@ pub fn explain(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     if looks_like_target(word) {
         return Some(format!("to share {word}, say so\n\n  {}", rest("share")));
     }
-    let near =
-        ["share", "init", "status", "logs", "reload", "restart", "stop", "upgrade", "cert", "completions", "man"]
-            .into_iter()
-            .max_by(|a, b| strsim::jaro_winkler(a, word).total_cmp(&strsim::jaro_winkler(b, word)));
+    let command = super::Cli::command();
+    let near = command
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .max_by(|a, b| strsim::jaro_winkler(a, word).total_cmp(&strsim::jaro_winkler(b, word)));
     match near.filter(|verb| strsim::damerau_levenshtein(verb, word) <= 2 || strsim::jaro_winkler(verb, word) > 0.8) {
         Some(verb) => Some(format!("there is no command {word:?}. Did you mean\n\n  {}", rest(verb))),
         None => Some(format!("there is no command {word:?}\n\n  doorstep --help shows what there is")),

@@ -3,6 +3,7 @@
 pub mod control;
 mod guess;
 mod init;
+pub mod service;
 mod share;
 pub mod values;
 
@@ -53,6 +54,15 @@ pub enum Command {
 
     /// Explain how to trust the certificates that this computer makes for local names
     Trust(crate::trust::TrustArgs),
+
+    /// Start with this computer: install as a systemd service
+    Service {
+        #[command(subcommand)]
+        command: service::ServiceCommand,
+    },
+
+    /// List what doorstep changed on this computer outside of its own folder, and take it back
+    Undo(service::UndoArgs),
 
     #[command(flatten)]
     Control(control::ControlCommand),
