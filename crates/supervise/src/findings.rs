@@ -11,6 +11,8 @@ pub(crate) struct Case<'a> {
     /// How it ended; in words where it could not even be started.
     pub how: &'a str,
     pub exit: Option<Exit>,
+    /// What to do, where whoever tried to start it knows; may be empty.
+    pub fix: &'a str,
     /// The last lines of its output.
     pub said: &'a [String],
 }
@@ -44,7 +46,7 @@ impl Case<'_> {
             self.finding(Severity::Error, "app-not-ready", what, "It is ended and started again.".to_owned());
         finding.fix = match path {
             Some(path) => {
-                format!("See that it serves {path}, or give it more time: `start_timeout` in [app.{}].", self.app)
+                format!("See that it serves {path}, or give it more time: `ready.timeout` in [app.{}].", self.app)
             }
             None => "It must listen on the socket in $SOCKET, or, with `listen = \"port\"`, on the port in $PORT."
                 .to_owned(),
@@ -61,7 +63,8 @@ impl Case<'_> {
     fn finding(&self, severity: Severity, id: &'static str, what: String, why: String) -> Finding {
         let blame = if self.exit.is_some_and(|exit| exit.out_of_memory) { Blame::Environment } else { Blame::Upstream };
         let fix = match self.exit {
-            Some(Exit { out_of_memory: true, .. }) => format!("Give it more: `memory` in [app.{}.limits].", self.app),
+            _ if !self.fix.is_empty() => self.fix.to_owned(),
+            Some(Exit { out_of_memory: true, .. }) => format!("Give it more: `limits.memory` in [app.{}].", self.app),
             Some(Exit { code: Some(127), .. }) => {
                 format!("See that the command in [app.{}] exists: its PATH is not that of your shell.", self.app)
             }

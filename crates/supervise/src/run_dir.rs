@@ -57,14 +57,11 @@ pub(crate) fn make_shared_dir(dir: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir)
 }
 
-/// Lets another user pass through our private folder to one of theirs in it; they still cannot see what else is there.
+/// Lets other users pass through our private folder to one of theirs in it; they still cannot see what else is there.
 ///
 /// # Errors
 /// The system's.
-pub(crate) fn let_pass(dir: &Path, uid: u32) -> io::Result<()> {
-    if uid == rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
+pub(crate) fn let_pass(dir: &Path) -> io::Result<()> {
     let mode = std::fs::metadata(dir)?.permissions().mode();
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode | 0o011))
 }

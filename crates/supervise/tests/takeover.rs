@@ -124,7 +124,7 @@ async fn adopted_instances_go_on_serving_and_being_heard() {
     let lines_before = ticks(dir.path());
     // They speak while nobody listens.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    assert!(left.iter().all(|pid| lives(*pid)));
+    assert!(marked(dir.path()).len() >= 4);
 
     let fixture = Fixture::at(dir.path(), Arc::new(PlainSpawn));
     fixture.supervisor.apply(vec![app(&fixture, Orphans::Adopt)], vec![]);

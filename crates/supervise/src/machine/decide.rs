@@ -64,10 +64,17 @@ impl Machine {
 
     fn end_what_is_over_time(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let grace = self.shape.stop_grace;
+        let slots = self.processes.values().map(|process| process.slot).max().map_or(0, |most| most + 1);
+        // Told once in a row; where an older one serves, its end is told as a failed replacement.
+        let told: Vec<bool> = (0..slots)
+            .map(|slot| self.serves_older(slot) || self.slots.get(slot).is_some_and(|slot| slot.has_failures()))
+            .collect();
         for (number, process) in &mut self.processes {
             match &mut process.phase {
                 Phase::Starting { deadline } if *deadline <= now => {
-                    self.reports.push(Trouble::NotReady(*number));
+                    if !told.get(process.slot).is_some_and(|told| *told) {
+                        self.reports.push(Trouble::NotReady(*number));
+                    }
                     process.phase = Phase::Stopping { kill_at: Some(now + grace), failed: true };
                     actions.push(Action::Terminate(*number));
                 }

@@ -261,6 +261,7 @@ impl Machine {
             Phase::Ready { since } => Some(since),
             Phase::Starting { .. } | Phase::Stopping { failed: true, .. } => None,
         };
+        let was_too_slow = matches!(process.phase, Phase::Stopping { .. });
         if self.stopping {
             return;
         }
@@ -279,7 +280,7 @@ impl Machine {
         let early = slot.failed(ready_since, now, random);
         if early == limits::CRASH_LOOP {
             self.reports.push(Trouble::CrashLoop(number));
-        } else if early <= 1 {
+        } else if early <= 1 && !was_too_slow {
             self.reports.push(Trouble::Exited(number));
         }
     }

@@ -183,6 +183,13 @@ fn not_ready_in_time() {
     world.exit(1);
     world.pass(SECOND);
     assert_eq!(world.starting(), [2]);
+    // Told once, until it is a loop.
+    for number in 2..=5 {
+        world.pass(60 * SECOND);
+        world.exit(number);
+        world.pass(limits::RESTART_MOST);
+    }
+    assert_eq!(world.said, [Trouble::NotReady(1), Trouble::CrashLoop(5)]);
 }
 
 #[test]

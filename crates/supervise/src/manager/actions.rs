@@ -107,7 +107,7 @@ impl Manager {
         let (addr, fifo) = match make_channels(&state.run_dir, &plan.app, &id, &taken) {
             Ok(channels) => channels,
             Err(error) => {
-                self.not_started(name, number, &format!("could not be started: {error}"));
+                self.not_started(name, number, &error.into());
                 return None;
             }
         };
@@ -116,7 +116,7 @@ impl Manager {
             match fifo.child_end().and_then(|end| Ok((end, fifo.read_into(Arc::clone(&state.log), id.clone())?))) {
                 Ok(ends) => ends,
                 Err(error) => {
-                    self.not_started(name, number, &format!("could not be started: {error}"));
+                    self.not_started(name, number, &error.into());
                     return None;
                 }
             };
@@ -196,10 +196,7 @@ impl Manager {
                 self.attend(name, number, unit);
                 self.report_notes(name, notes);
             }
-            Err(error) => {
-                let how = format!("could not be started: {}", error.what);
-                self.not_started(name, number, &how);
-            }
+            Err(error) => self.not_started(name, number, &error),
         }
     }
 
@@ -273,13 +270,12 @@ impl Manager {
     }
 
     /// As one that ended at once.
-    fn not_started(&mut self, name: &str, number: Number, how: &str) {
+    fn not_started(&mut self, name: &str, number: Number, error: &SpawnError) {
         let Some(state) = self.apps.get_mut(name) else { return };
-        if let Some(running) = state.instances.get_mut(&number) {
-            how.clone_into(&mut running.how);
-        }
-        how.clone_into(&mut state.last_failure);
-        state.log.line("doorstep", how);
+        let how = format!("could not be started: {}", error.what);
+        state.log.line("doorstep", &how);
+        state.last_failure.clone_from(&how);
+        state.refused = (how, error.fix.clone());
         state.machine.exited(number, Instant::now(), random());
         let _ = self.inputs.send(Input::Gone { app: name.to_owned(), number });
     }
@@ -301,11 +297,12 @@ impl Manager {
         if let Some(probe) = running.probe.take() {
             probe.abort();
         }
-        match (&running.unit, kill) {
-            (Some(unit), false) => unit.terminate(),
-            (Some(unit), true) => unit.kill(),
-            (None, false) => running.doomed.0 = true,
-            (None, true) => running.doomed.1 = true,
+        let (terminated, killed) = running.doomed;
+        running.doomed = (terminated || !kill, killed || kill);
+        match &running.unit {
+            Some(unit) if kill => unit.kill(),
+            Some(unit) => unit.terminate(),
+            None => {}
         }
     }
 
@@ -326,13 +323,15 @@ impl Manager {
         | Trouble::ReplacementFailed(number)) = trouble;
         let running = state.instances.get(number);
         let id = running.map(|running| running.id.clone()).unwrap_or_default();
-        let how = match running {
-            Some(running) if running.exit.is_some_and(|exit| exit.signal == Some(15)) => "was not ready in time",
-            Some(running) if !running.how.is_empty() => &running.how,
-            _ => "could not be started",
+        let (how, fix) = match running {
+            Some(running) if running.doomed.0 => ("was not ready in time", ""),
+            Some(running) if !running.how.is_empty() => (running.how.as_str(), ""),
+            // What is not there any more, or never was.
+            _ => (state.refused.0.as_str(), state.refused.1.as_str()),
         };
         let said = if id.is_empty() { Vec::new() } else { state.log.said(&id, limits::REPORT_LINES) };
-        let case = Case { app: name, id: &id, how, exit: running.and_then(|running| running.exit), said: &said };
+        let exit = running.and_then(|running| running.exit);
+        let case = Case { app: name, id: &id, how, exit, fix, said: &said };
         let finding = match trouble {
             Trouble::Exited(_) => case.exited(),
             Trouble::CrashLoop(_) => case.crash_loop(),

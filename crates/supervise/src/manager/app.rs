@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::machine::{Adopted, Generation, Machine, Number, Shape};
 use crate::output::{AppLog, Reader};
 use crate::prepare::Prepared;
 use crate::process::{Exit, Unit};
-use crate::{Identity, findings, run_dir, watch};
+use crate::{Identity, SpawnError, findings, run_dir, watch};
 
 /// One app, as far as the machine does not know it.
 pub(super) struct AppState {
@@ -32,6 +32,8 @@ pub(super) struct AppState {
     pub watching: Option<(PathBuf, JoinHandle<()>)>,
     pub static_files: Option<StaticFiles>,
     pub last_failure: String,
+    /// Why an instance could not even be started, and what to do about it; the last one.
+    pub refused: (String, String),
     /// What the system could not give, told once.
     pub notes: Vec<String>,
     /// The generation after which unused Python environments were removed.
@@ -57,7 +59,7 @@ pub(super) struct Running {
     pub fifo: PathBuf,
     pub probe: Option<JoinHandle<()>>,
     pub started: Instant,
-    /// To be told as soon as it runs: SIGTERM, SIGKILL.
+    /// We told it to end, or tell it as soon as it runs: SIGTERM, SIGKILL.
     pub doomed: (bool, bool),
     pub exit: Option<Exit>,
     /// How it ended, in words.
@@ -104,6 +106,13 @@ pub(super) fn instance_id(slot: usize, number: Number) -> String {
     format!("{}-{number}", slot + 1)
 }
 
+fn words(path: &Path, error: &std::io::Error) -> SpawnError {
+    SpawnError {
+        what: format!("its folder {} cannot be made: {error}", path.display()),
+        fix: "See that the folder above it can be written, and that there is room on its disk.".to_owned(),
+    }
+}
+
 fn shape(app: &App) -> Shape {
     Shape {
         instances: app.instances.max(1),
@@ -120,12 +129,8 @@ impl Manager {
         let hash = definition_hash(&app);
         let (identity, run_dir, python_dir) = match self.places(&app) {
             Ok(places) => places,
-            Err(what) => {
+            Err(SpawnError { what, fix }) => {
                 let what = format!("The app {name} cannot be started: {what}.");
-                let fix = format!(
-                    "See `user` and `group` in [app.{name}], and that {} can be written.",
-                    self.options.run_dir.display()
-                );
                 self.report(findings::environment("app-not-started", what, "It stays as it was.", &fix));
                 return;
             }
@@ -174,6 +179,7 @@ impl Manager {
                     watching: None,
                     static_files: None,
                     last_failure: String::new(),
+                    refused: (String::new(), String::new()),
                     notes: Vec::new(),
                     cleaned: 0,
                 };
@@ -184,16 +190,19 @@ impl Manager {
     }
 
     /// Who runs an app, and the folders that are theirs.
-    pub(super) fn places(&self, app: &App) -> Result<(Identity, PathBuf, PathBuf), String> {
-        let identity = self.options.spawn.identity(&app.exec).map_err(|error| error.to_string())?;
+    pub(super) fn places(&self, app: &App) -> Result<(Identity, PathBuf, PathBuf), SpawnError> {
+        let identity = self.options.spawn.identity(&app.exec)?;
         let (run, group) = (&self.options.run_dir, self.options.worker_group);
-        let run_dir = run_dir::make_app_dir(run, &app.name.0, &identity, group).map_err(|error| error.to_string())?;
+        let run_dir = run_dir::make_app_dir(run, &app.name.0, &identity, group)
+            .map_err(|error| words(&run.join("apps").join(&app.name.0), &error))?;
         let python_dir = self.options.state_dir.join("python").join(&app.name.0);
         if let AppCommand::Python(_) = app.command {
-            let words = |error: std::io::Error| format!("{}: {error}", python_dir.display());
-            run_dir::let_pass(&self.options.state_dir, identity.uid).map_err(words)?;
+            // Its user has its environment here, and the worker serves static files from here.
+            if group.is_some() || identity.uid != rustix::process::geteuid().as_raw() {
+                run_dir::let_pass(&self.options.state_dir).map_err(|error| words(&self.options.state_dir, &error))?;
+            }
+            let words = |error: std::io::Error| words(&python_dir, &error);
             run_dir::make_shared_dir(&self.options.state_dir.join("python")).map_err(words)?;
-            // The worker serves static files from here.
             let group = group.unwrap_or(identity.gid);
             run_dir::make_owned_dir(&python_dir, &identity, group, Mode::from_raw_mode(0o750)).map_err(words)?;
         }

@@ -250,7 +250,8 @@ impl Manager {
         }
         self.step_apps();
         self.write_journal();
-        if self.apps.is_empty() && self.jobs.values().all(JobState::is_idle) {
+        let settled = self.orphans_ended || !self.taken_over;
+        if settled && self.apps.is_empty() && self.jobs.values().all(JobState::is_idle) {
             for waiter in self.stopping.drain(..) {
                 let _ = waiter.send(());
             }

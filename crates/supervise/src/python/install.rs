@@ -66,7 +66,7 @@ async fn interpreter_version(workshop: &Workshop, python: &Python) -> Result<Str
         Ok(said) => Ok(said.concat()),
         Err(failed) => Err(StepFailed {
             fix: format!(
-                "Install it, or name another one: `interpreter = \"python3.12\"` in [app.{}].",
+                "Install it, or name another one: `python = {{ entry = …, interpreter = \"python3.12\" }}` in [app.{}].",
                 workshop.app.name
             ),
             ..failed

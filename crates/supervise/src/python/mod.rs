@@ -98,7 +98,10 @@ async fn probe(
         _ => Err(StepFailed {
             what: format!("whether `{}` is a WSGI or an ASGI app cannot be told", python.entry),
             said,
-            fix: format!("Say it: `asgi = true` or `asgi = false` in [app.{}].", workshop.app.name),
+            fix: format!(
+                "Say it: `python = {{ entry = \"{}\", interface = \"wsgi\" }}` in [app.{}], or \"asgi\".",
+                python.entry, workshop.app.name
+            ),
         }),
     }
 }
