@@ -118,6 +118,33 @@ pub fn explain(error: &BindError) -> Failure {
     }
 }
 
+/// The same for `doorstep up`, where the file says what is listened on.
+pub fn explain_configured(error: &BindError) -> Failure {
+    let mut failure = explain(error);
+    failure.fix = match error.source.kind() {
+        ErrorKind::AddrInUse => {
+            "Stop it, or name other addresses: [listen] with http = \":8080\" and https = \":8443\"."
+        }
+        ErrorKind::PermissionDenied => "Leave [listen] out for ports 8080 and 8443, or start doorstep as root.",
+        ErrorKind::AddrNotAvailable => "See which there are with `ip address`, or write \":80\" for all of them.",
+        _ => "",
+    }
+    .to_owned();
+    failure
+}
+
+/// Whether a worker holds the port whose daemon was killed: it lets go of it by itself.
+pub fn held_by_orphan(port: u16) -> bool {
+    let Some(owner) = port_owner(port) else { return false };
+    let parent = std::fs::read_to_string(format!("/proc/{}/stat", owner.pid)).ok().and_then(|stat| {
+        // The name in parentheses may hold anything; the state and the parent follow it.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1).map(str::to_owned)
+    });
+    let is_doorstep = |name: &str| name.starts_with("doorstep");
+    let of_doorstep = parent.and_then(|parent| std::fs::read_to_string(format!("/proc/{parent}/comm")).ok());
+    is_doorstep(&owner.name) && !of_doorstep.is_some_and(|name| is_doorstep(name.trim()))
+}
+
 fn by(port: u16) -> String {
     port_owner(port).map_or_else(String::new, |owner| format!(" by {} (process {})", owner.name, owner.pid))
 }

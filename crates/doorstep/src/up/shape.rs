@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use doorstep_model::{Action, Listener, LogTarget, Spec, TlsPolicy, UploadPolicy};
 
+use doorstep_sandbox::WorkerRules;
+
 use super::dirs::Dirs;
 use super::supervisor::threads;
 
@@ -57,6 +59,22 @@ impl Shape {
         }
     }
 }
+
+impl Shape {
+    /// What a worker of this shape may do.
+    pub fn rules(&self, user: Option<(u32, u32)>) -> WorkerRules {
+        WorkerRules { user, read: self.read.clone(), write: self.write.clone(), filter: self.sandbox }
+    }
+
+    /// Which folders the paths mean just now. A worker that is shut in has been let into these, and not into others that
+    /// take their places (a site that is built anew).
+    pub fn identities(&self) -> Identities {
+        self.rules(None).identities()
+    }
+}
+
+/// Paths with device and inode.
+pub type Identities = Vec<(PathBuf, Option<(u64, u64)>)>;
 
 /// Every socket that the worker needs, that of the metrics included.
 pub fn listeners(spec: &Spec) -> Vec<Listener> {

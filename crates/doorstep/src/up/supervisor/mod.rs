@@ -118,6 +118,8 @@ pub struct Supervisor {
     cpu: status::CpuMarks,
     /// Somebody asked to stop while something was waited for.
     hurry: bool,
+    /// Which folders the serving worker was let into.
+    folders: shape::Identities,
     /// Files that changed into something that could not be used.
     refused: Option<Sources>,
     events: mpsc::UnboundedReceiver<Event>,
@@ -159,8 +161,9 @@ impl Supervisor {
             .map_err(|error| Failure::new(Code::Failed, error.to_string()).fix(error.fix()))?;
         let mut sockets = Sockets::default();
         sockets.take_over(notify::inherited_sockets());
-        let notes =
-            sockets.bind(&shape::listeners(&spec), threads(&spec)).map_err(|error| crate::port::explain(&error))?;
+        let notes = sockets
+            .bind(&shape::listeners(&spec), threads(&spec))
+            .map_err(|error| crate::port::explain_configured(&error))?;
         let (sender, events) = mpsc::unbounded_channel();
         let apps = apps::supervisor(&options, &sender)?;
         let mut supervisor = Self {
@@ -182,6 +185,7 @@ impl Supervisor {
             cpu: status::CpuMarks::default(),
             hurry: false,
             refused: None,
+            folders: Vec::new(),
             events,
             sender,
             counts: Counts::default(),
@@ -316,6 +320,7 @@ impl Supervisor {
 
     /// Starts a worker by the configuration in force.
     fn spawn_worker(&mut self, binary: &std::path::Path) -> Result<u64, Failure> {
+        self.folders = shape::Shape::of(&self.spec, &self.options.dirs).identities();
         let sockets = self.sockets.list();
         let fds: Vec<_> = sockets.iter().map(|socket| socket.fd).collect();
         let id = self.next_worker;

@@ -24,7 +24,7 @@ impl Process {
     /// The system's.
     pub fn spawn(binary: &Path, args: &[String], inherited: Vec<RawFd>) -> io::Result<Self> {
         let mut command = Command::new(binary);
-        command.args(args).stdin(Stdio::null());
+        command.arg0("doorstep").args(args).stdin(Stdio::null());
         // SAFETY: between fork and exec only fcntl(2) is called, which is async-signal-safe; nothing is allocated. The
         // descriptors are open in this process for as long as this function runs.
         unsafe {

@@ -47,7 +47,9 @@ impl Supervisor {
     }
 
     /// Own certificate files, htpasswd files, error pages: when one that the configuration names changed, it is read again.
+    /// Folders that were replaced by others of the same name are reached by a new worker.
     pub(super) async fn look_at_files(&mut self) {
+        self.look_at_folders().await;
         let Some(sources) = self.sources.refreshed() else { return };
         if self.refused.as_ref() == Some(&sources) {
             return;
@@ -70,12 +72,27 @@ impl Supervisor {
         }
     }
 
+    async fn look_at_folders(&mut self) {
+        let now = Shape::of(&self.spec, &self.options.dirs).identities();
+        if !self.spec.daemon.sandbox || self.folders == now || self.serving().is_none() {
+            return;
+        }
+        match self.new_worker().await {
+            Ok(()) => self.options.voice.say("A folder was replaced; a new worker serves it."),
+            Err(failure) => self.options.voice.complain("A folder that was replaced cannot be served", &failure),
+        }
+        // Tried once: what is there then counts as seen.
+        self.folders = now;
+    }
+
     async fn become_spec(&mut self, sources: Sources, spec: Spec) -> Result<Reloaded, Failure> {
         if sources == self.sources {
             return Ok(Reloaded::Unchanged);
         }
-        let notes =
-            self.sockets.bind(&shape::listeners(&spec), threads(&spec)).map_err(|error| crate::port::explain(&error));
+        let notes = self
+            .sockets
+            .bind(&shape::listeners(&spec), threads(&spec))
+            .map_err(|error| crate::port::explain_configured(&error));
         for note in notes? {
             self.finding(&note);
         }

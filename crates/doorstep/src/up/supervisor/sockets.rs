@@ -10,6 +10,7 @@ use doorstep_net::{BindError, ListenerGroup};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::PORT_WAIT;
+use crate::port::held_by_orphan;
 use crate::up::link::Socket;
 
 /// All of them, by the address that was asked for.
@@ -108,7 +109,9 @@ fn patiently(address: SocketAddr, threads: usize) -> Result<ListenerGroup, BindE
     let until = Instant::now() + PORT_WAIT;
     loop {
         match ListenerGroup::bind(address, threads) {
-            Err(error) if error.in_use() && Instant::now() < until => std::thread::sleep(Duration::from_millis(100)),
+            Err(error) if error.in_use() && Instant::now() < until && held_by_orphan(address.port()) => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
             done => return done,
         }
     }

@@ -128,6 +128,7 @@ impl Supervisor {
             }
         }
         let apps = apps::supervisor(&options, &sender)?;
+        let folders = crate::up::shape::Shape::of(&spec, &options.dirs).identities();
         let mut counts = handover.counts;
         counts.upgrades += 1;
         let supervisor = Self {
@@ -150,6 +151,7 @@ impl Supervisor {
             cpu: super::status::CpuMarks::default(),
             hurry: false,
             refused: None,
+            folders,
             events,
             sender,
             counts,

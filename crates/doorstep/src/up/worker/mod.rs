@@ -14,8 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use doorstep_config::Sources;
-use doorstep_model::Spec;
-use doorstep_sandbox::{WorkerRules, confine_worker};
+use doorstep_sandbox::confine_worker;
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::sync::mpsc;
 
@@ -35,6 +34,8 @@ pub fn run(link: RawFd) -> ExitCode {
     // SAFETY: the supervisor made this descriptor for us, and nobody else in this process knows of it.
     let link = UnixStream::from(unsafe { OwnedFd::from_raw_fd(link) });
     let _ = fcntl_setfd(&link, FdFlags::CLOEXEC);
+    // It was started by way of /proc/self/exe, and would be called `exe`.
+    let _ = rustix::thread::set_name(c"doorstep");
     // One thread, until the process is confined: what confines it holds for the calling thread and those it starts.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::FAILURE;
@@ -71,21 +72,15 @@ async fn begin(start: Start, says: &Says) -> Result<Serving, String> {
     let spec = configuration::parse(&start.sources, start.privileges).map_err(|failure| failure.to_string())?;
     let dirs = Dirs { state: start.state.clone(), run: start.run.clone(), logs: start.logs.clone() };
     let shape = Shape::of(&spec, &dirs);
-    confine(&start, &spec, &shape, says)?;
+    confine(&start, &shape, says)?;
     let generation = start.generation;
     let serving = Serving::start(start, spec, dirs, says).await.map_err(|error| format!("{error:#}"))?;
     let _ = says.send(FromWorker::Ready { generation });
     Ok(serving)
 }
 
-fn confine(start: &Start, spec: &Spec, shape: &Shape, says: &Says) -> Result<(), String> {
-    let rules = WorkerRules {
-        user: start.user,
-        read: shape.read.clone(),
-        write: shape.write.clone(),
-        filter: spec.daemon.sandbox,
-    };
-    let confinement = confine_worker(&rules).map_err(|error| format!("{error}. {}", error.fix()))?;
+fn confine(start: &Start, shape: &Shape, says: &Says) -> Result<(), String> {
+    let confinement = confine_worker(&shape.rules(start.user)).map_err(|error| format!("{error}. {}", error.fix()))?;
     for note in &confinement.notes {
         let _ = says.send(FromWorker::Found(Found::new(&note.finding(), 0)));
     }

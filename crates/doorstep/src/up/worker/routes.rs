@@ -12,8 +12,8 @@ use doorstep_guard::{Stop, Uplink};
 use doorstep_http::actions::{Maintenance, Redirect, Respond};
 use doorstep_http::{BoxFuture, Request, Response, RouteTable, Routes, Service, SiteRoutes, Strangers, TableOptions};
 use doorstep_model::{
-    Action, AppName, Blame, FileOptions, Filters, Finding, Guards, Matcher, Members, Pool, Proxy, Route, Severity,
-    Site, Spec, TlsPolicy,
+    Action, AppName, Blame, ByteRate, FileOptions, Filters, Finding, Guards, Matcher, Members, Pool, Proxy, Route,
+    Severity, Site, Spec, TlsPolicy,
 };
 use doorstep_net::Connector;
 use doorstep_proxy::{Membership, PoolService, ReverseProxy};
@@ -30,7 +30,7 @@ pub struct Builder {
     telemetry: Arc<Telemetry>,
     answers: Http01Answers,
     connector: Arc<Connector>,
-    uplink: Option<Uplink>,
+    uplink: Option<(ByteRate, Uplink)>,
     pools: Kept<CheckedPool>,
     folders: Kept<FolderService>,
     /// Pools of the table made last whose members the configuration names.
@@ -60,12 +60,12 @@ struct Kept<S> {
 }
 
 impl Builder {
-    pub fn new(telemetry: Arc<Telemetry>, answers: Http01Answers, spec: &Spec) -> Self {
+    pub fn new(telemetry: Arc<Telemetry>, answers: Http01Answers) -> Self {
         Self {
             telemetry,
             answers,
             connector: Arc::new(Connector::new()),
-            uplink: spec.daemon.uplink.map(Uplink::new),
+            uplink: None,
             pools: Kept::default(),
             folders: Kept::default(),
             fixed: Vec::new(),
@@ -78,6 +78,9 @@ impl Builder {
     /// # Errors
     /// A folder or file that cannot be opened, a pattern that cannot be compiled.
     pub fn table(&mut self, spec: &Spec, members: &mut AppMembers) -> anyhow::Result<RouteTable> {
+        if self.uplink.as_ref().map(|(rate, _)| *rate) != spec.daemon.uplink {
+            self.uplink = spec.daemon.uplink.map(|rate| (rate, Uplink::new(rate)));
+        }
         self.pools.next.clear();
         self.folders.next.clear();
         self.fixed.clear();
@@ -143,7 +146,7 @@ impl Builder {
         // What holds for the site stands once in front of all its routes: a limit counts them together.
         let service = self.around(&site.filters, &site.guards, Arc::new(Routes::new(routes)?))?;
         let service = match &self.uplink {
-            Some(uplink) => uplink.wrap(service),
+            Some((_, uplink)) => uplink.wrap(service),
             None => service,
         };
         let mut routes = SiteRoutes::of(site, []);

@@ -63,7 +63,7 @@ impl Serving {
         let (table, answers) = (CertTable::new()?, Http01Answers::default());
         let manager = Manager::new(certificates::options(&spec, &dirs, report), table.clone(), answers.clone());
         let mut members = AppMembers::default();
-        let mut builder = Builder::new(telemetry.clone(), answers, &spec);
+        let mut builder = Builder::new(telemetry.clone(), answers);
         let engine = Engine::new(builder.table(&spec, &mut members)?, telemetry.clone(), Limits::default());
         let plane = plane_of(&start, &spec, &engine, &table, &telemetry)?;
         let (generation, privileges, says) = (start.generation, start.privileges, says.clone());
