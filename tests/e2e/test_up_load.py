@@ -44,17 +44,32 @@ def unharmed(report):
     assert report.uploads and report.echoes
 
 
-def test_rolling_restart(up):
+def restart(doorstep):
+    command = [BINARY, "restart", "web", "--config", doorstep.file]
+    return subprocess.Popen(command, env=doorstep.env, cwd=doorstep.folder, stdout=subprocess.DEVNULL)
+
+
+def test_rolling_restarts(up):
+    doorstep = up(APP)
+    with load(doorstep, sockets=0) as visitors:
+        for share in (0.1, 0.5):
+            visitors.until(share)
+            before = doorstep.instances("web")
+            assert restart(doorstep).wait(120) == 0
+            assert not set(before) & set(doorstep.instances("web"))
+    print(visitors.report)
+    assert visitors.report.hard == visitors.report.idle_closes == visitors.report.uploads_failed == 0, visitors.report
+
+
+def test_rolling_restart_waits_for_open_sockets(up):
     doorstep = up(APP)
     before = doorstep.instances("web")
     with load(doorstep) as visitors:
         visitors.until(0.2)
-        restart = subprocess.Popen(
-            [BINARY, "restart", "web", "--config", doorstep.file], env=doorstep.env, cwd=doorstep.folder, stdout=subprocess.DEVNULL
-        )
-        doorstep.wait_for(lambda: len(set(doorstep.instances("web")) - set(before)) == 3, "three new instances")
+        restarting = restart(doorstep)
+        doorstep.wait_for(lambda: set(doorstep.instances("web")) - set(before), "a new instance")
     unharmed(visitors.report)
-    restart.wait(120)
+    assert restarting.wait(120) == 0
     doorstep.wait_for(lambda: not any(map(is_alive, before)), "the end of the old instances")
 
 

@@ -51,7 +51,7 @@ def test_strangers_reach_nothing(up):
 def test_upgrade_to_https_keeps_the_address(up):
     doorstep = up(SITES, files=PAGES)
     for host in ("one.localhost", f"one.localhost:{doorstep.http}"):
-        moved = doorstep.get(host, "/x/%20y?z=1", tls=False)
+        moved = doorstep.get("one.localhost", "/x/%20y?z=1", tls=False, headers={"Host": host})
         assert moved.status == 308
         assert moved.headers["Location"] == f"https://one.localhost:{doorstep.https}/x/%20y?z=1"
 

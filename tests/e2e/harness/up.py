@@ -208,7 +208,7 @@ class Up:
     def root(self):
         """The certificate of the local authority (docs: `doorstep trust`)."""
         found = self.wait_for(
-            lambda: next((p for p in self.state.rglob("*.pem") if is_root(p)), None), "a root of the local authority in the state"
+            lambda: next((p for p in (self.state / "tls").rglob("*.pem") if is_root(p)), None), "a root of the local authority in the state"
         )
         return found
 

@@ -16,7 +16,8 @@ def request(method, port, host, path="/", headers=None, body=None, tls=None, sni
         connection = tls.wrap_socket(connection, server_hostname=name)
     with connection:
         body = body.encode() if isinstance(body, str) else body or b""
-        fields = {"Host": host, "Connection": "close", **(headers or {})}
+        # Browsers name the port too, as it is not the usual one.
+        fields = {"Host": f"{host}:{port}" if host else "", "Connection": "close", **(headers or {})}
         if body or method in ("POST", "PUT", "PATCH"):
             fields.setdefault("Content-Length", str(len(body)))
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
