@@ -136,7 +136,7 @@ class Up:
 
     def run(self, *args, timeout=2 * PATIENCE, check=True, binary=None):
         """`doorstep ARGS…` about this daemon."""
-        command = [binary or self.binary, *map(str, args), "--config", self.file]
+        command = [binary or BINARY, *map(str, args), "--config", self.file]
         done = subprocess.run(
             command, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
         )
