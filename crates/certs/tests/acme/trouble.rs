@@ -156,3 +156,21 @@ async fn without_room_on_the_disk_it_is_used_from_memory() {
     run_until(&manager, all_valid).await;
     assert!(lab.file("certs/a.test/key.pem").exists());
 }
+
+/// This computer's clock is years behind the authority's: the certificate only looks old or young, and none is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_wrong_clock_nothing_is_asked_for() {
+    let Some(lab) = Lab::start(PebbleOptions::default()).await else { return };
+    let front = AriFront::start("front", &lab.pebble.issuer(), ("2099-01-01T00:00:00Z", "2099-01-02T00:00:00Z")).await;
+    let mut options = lab.options(&["a.test"]);
+    options.issuance.issuers = vec![front.issuer.clone()];
+    run_until(&lab.manager(options.clone()), all_valid).await;
+    let orders = lab.pebble.log().matches("POST /order-plz").count();
+    *front.date.lock() = Some("Thu, 01 Jan 2099 00:00:00 GMT".into());
+    let manager = lab.manager(options);
+    manager.renew(&"a.test".parse().unwrap()).unwrap();
+    run_until(&manager, any_error).await;
+    assert!(lab.ids().contains(&"clock-wrong"), "{:?}", lab.ids());
+    assert_eq!(status(&manager, "a.test").state, CertState::Valid);
+    assert_eq!(lab.pebble.log().matches("POST /order-plz").count(), orders);
+}

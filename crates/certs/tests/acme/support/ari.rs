@@ -19,6 +19,8 @@ pub struct AriFront {
     pub issuer: Issuer,
     /// The window that it suggests, as RFC 3339 times.
     pub window: Arc<Mutex<(String, String)>>,
+    /// What its clock shows, as HTTP writes it; `None` shows none.
+    pub date: Arc<Mutex<Option<String>>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -40,6 +42,7 @@ impl AriFront {
         let base = pebble.directory.trim_end_matches("/dir").to_owned();
         let window = Arc::new(Mutex::new((window.0.to_owned(), window.1.to_owned())));
         let asked = Arc::new(AtomicUsize::new(0));
+        let date: Arc<Mutex<Option<String>>> = Arc::default();
         let directory = serde_json::json!({
             "newNonce": format!("{base}/nonce-plz"),
             "newAccount": format!("{base}/sign-me-up"),
@@ -49,11 +52,12 @@ impl AriFront {
             "renewalInfo": format!("{own}/renewal-info"),
             "meta": { "profiles": { "classic": format!("{own}/classic") } },
         });
-        let (for_window, for_asked) = (window.clone(), asked.clone());
+        let (for_window, for_asked, for_date) = (window.clone(), asked.clone(), date.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, window, asked) = (acceptor.clone(), for_window.clone(), for_asked.clone());
                 let directory = directory.to_string();
+                let date = for_date.lock().as_ref().map(|date| format!("Date: {date}\r\n")).unwrap_or_default();
                 tokio::spawn(async move {
                     let mut stream = acceptor.accept(stream).await.ok()?;
                     let mut head = Vec::new();
@@ -68,7 +72,7 @@ impl AriFront {
                         directory
                     };
                     let answer = format!(
-                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRetry-After: 21600\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                        "HTTP/1.1 200 OK\r\n{date}Content-Type: application/json\r\nRetry-After: 21600\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
                         body.len()
                     );
                     stream.write_all(answer.as_bytes()).await.ok()?;
@@ -81,7 +85,7 @@ impl AriFront {
         let roots = Pem { path: "both.pem".into(), text: format!("{root}{}", pebbles.text).into() };
         let issuer =
             Issuer { name: name.into(), directory: format!("{own}/dir"), roots: Some(roots), ..pebble.clone() };
-        Self { issuer, window, asked }
+        Self { issuer, window, date, asked }
     }
 
     /// How often somebody asked for a window.
