@@ -2,12 +2,17 @@
 
 mod common;
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Fixture, get, until};
 use doorstep_model::{App, AppCommand, Python};
-use doorstep_supervise::AppStatus;
+use doorstep_sandbox::{OWN_BINARY, User};
+use doorstep_supervise::{AppStatus, SandboxSpawn};
+
+doorstep_sandbox::launch_in_tests!();
 
 /// An installation from a registry.
 const INSTALL: Duration = Duration::from_secs(280);
@@ -87,6 +92,36 @@ def index():
     })
     .await;
     until("one environment", || async { (environments(&fixture.dir) == 1).then_some(()) }).await;
+    fixture.supervisor.stop_all().await;
+}
+
+#[tokio::test]
+async fn an_environment_belongs_to_the_app_user() {
+    let Ok(Some(nobody)) = User::find("nobody") else { return };
+    if User::current().uid != 0 {
+        eprintln!("left out: only root can start programs as others");
+        return;
+    }
+    let temporary = tempfile::Builder::new().prefix("ds").tempdir_in("/var/tmp").unwrap();
+    std::fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    let fixture = Fixture::at(temporary.path(), Arc::new(SandboxSpawn::new(OWN_BINARY.into())));
+    let main = "import os
+def app(environ, start_response):
+    start_response('200 OK', [('Content-Length', '1')])
+    return [b'x']
+";
+    write(&fixture, "main.py", main);
+    let mut app = python(&fixture, "main:app");
+    app.exec.user = Some("nobody".into());
+    app.exec.writes = Some(vec![]);
+    app.exec.umask = Some(0o077);
+    fixture.supervisor.apply(vec![app], vec![]);
+    let status = installed(&fixture).await;
+    assert!(get(&status.instances[0].addr, "/").await.is_ok());
+    let state = temporary.path().join("state");
+    assert_eq!(std::fs::metadata(&state).unwrap().mode() & 0o777, 0o711, "others pass, and see nothing");
+    assert_eq!(std::fs::metadata(state.join("python/web")).unwrap().uid(), nobody.uid);
+    assert_eq!(std::fs::metadata(state.join("apps.json")).unwrap().mode() & 0o777, 0o600);
     fixture.supervisor.stop_all().await;
 }
 

@@ -21,6 +21,9 @@ const PROBE: &str = include_str!("probe.py");
 /// Runs Django's `collectstatic` into a folder of ours. Arguments: the folder for the settings module, the folder for the files.
 const COLLECT: &str = include_str!("collect.py");
 
+/// Where gunicorn's processes tell each other that they live: never a disk, which may be slow, and writable under any `writes`.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 /// The environment, the kind of app, its static files.
 pub(crate) async fn prepare(workshop: &Workshop, python: &Python) -> Result<Prepared, StepFailed> {
     let environment = install::environment(workshop, python).await?;
@@ -31,6 +34,9 @@ pub(crate) async fn prepare(workshop: &Workshop, python: &Python) -> Result<Prep
     };
     let mut server = Server::new(workshop, python, &environment, asgi);
     server.options = install::server(workshop, &environment, server.package()).await?;
+    if !asgi && Path::new(SHARED_MEMORY).is_dir() {
+        server.options.extend(["--worker-tmp-dir".to_owned(), SHARED_MEMORY.to_owned()]);
+    }
     let mut prepared =
         Prepared { command: Argv::Server(server), env, static_files: None, environment: Some(environment.clone()) };
     if let Some(path) = &python.collectstatic {
