@@ -41,7 +41,7 @@ pub(super) const OPTIONS: &[Key] = &[
     Key::new(
         "queue",
         Kind::Table(&QUEUE),
-        "4096 requests, 10 s",
+        "4096 requests, 15 s",
         "Requests wait here while no upstream is ready.",
         "queue = { wait = \"30s\" }",
     ),

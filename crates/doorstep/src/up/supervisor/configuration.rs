@@ -58,5 +58,5 @@ pub fn refused(problem: &str) -> Failure {
 }
 
 fn wrong(path: &Path, text: &str) -> Failure {
-    Failure::new(Code::Target, format!("{} is not a configuration that can be used\n{text}", path.display()))
+    Failure::new(Code::Configuration, format!("{} is not a configuration that can be used\n{text}", path.display()))
 }
