@@ -133,16 +133,26 @@ pub fn explain_configured(error: &BindError) -> Failure {
     failure
 }
 
-/// Whether a worker holds the port whose daemon was killed: it lets go of it by itself.
-pub fn held_by_orphan(port: u16) -> bool {
-    let Some(owner) = port_owner(port) else { return false };
+/// Who holds a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A worker whose daemon was killed: it lets go of the port by itself.
+    Orphan,
+    Other,
+    /// It belongs to somebody whose processes we may not see, or has just been let go of.
+    Unknown,
+}
+
+pub fn holder(port: u16) -> Holder {
+    let Some(owner) = port_owner(port) else { return Holder::Unknown };
     let parent = std::fs::read_to_string(format!("/proc/{}/stat", owner.pid)).ok().and_then(|stat| {
         // The name in parentheses may hold anything; the state and the parent follow it.
         stat.rsplit_once(')')?.1.split_whitespace().nth(1).map(str::to_owned)
     });
     let is_doorstep = |name: &str| name.starts_with("doorstep");
     let of_doorstep = parent.and_then(|parent| std::fs::read_to_string(format!("/proc/{parent}/comm")).ok());
-    is_doorstep(&owner.name) && !of_doorstep.is_some_and(|name| is_doorstep(name.trim()))
+    let is_orphan = is_doorstep(&owner.name) && !of_doorstep.is_some_and(|name| is_doorstep(name.trim()));
+    if is_orphan { Holder::Orphan } else { Holder::Other }
 }
 
 fn by(port: u16) -> String {

@@ -10,7 +10,7 @@ use doorstep_net::{BindError, ListenerGroup};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::PORT_WAIT;
-use crate::port::held_by_orphan;
+use crate::port::{Holder, holder};
 use crate::up::link::Socket;
 
 /// All of them, by the address that was asked for.
@@ -104,16 +104,24 @@ impl HandedOn {
     }
 }
 
+/// Looks at a port that is taken and belongs to nobody one can see, before it counts as taken.
+const UNKNOWN_TRIES: usize = 5;
+
 /// A worker whose supervisor was killed holds the port for some seconds more.
 fn patiently(address: SocketAddr, threads: usize) -> Result<ListenerGroup, BindError> {
     let until = Instant::now() + PORT_WAIT;
+    // Who holds it may be nobody by the time it is looked up.
+    let mut unknown = 0;
     loop {
         match ListenerGroup::bind(address, threads) {
-            Err(error) if error.in_use() && Instant::now() < until && held_by_orphan(address.port()) => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
+            Err(error) if error.in_use() && Instant::now() < until => match holder(address.port()) {
+                Holder::Orphan => {}
+                Holder::Unknown if unknown < UNKNOWN_TRIES => unknown += 1,
+                _ => return Err(error),
+            },
             done => return done,
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
