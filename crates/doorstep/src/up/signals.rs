@@ -59,7 +59,8 @@ pub fn hold() {
     mask(libc::SIG_BLOCK);
 }
 
-fn allow() {
+/// Lets them in again.
+pub fn allow() {
     mask(libc::SIG_UNBLOCK);
 }
 

@@ -36,7 +36,7 @@ use super::signals::{self, Order};
 use super::voice::Voice;
 use super::{notify, shape};
 use crate::control::protocol::Found;
-use crate::control::server::Inquiry;
+use crate::control::server::{Inquiry, Server};
 use crate::exit::{Code, Failure, cause};
 use crate::limits::{
     FILES_LOOKED_AT, REMEMBERED_FINDINGS, WORKER_ASKED, WORKER_RAN_WELL, WORKER_RESTART, WORKER_START,
@@ -146,11 +146,9 @@ pub async fn run(options: Options, begin: Begin) -> Result<ExitCode, Failure> {
         Begin::TakeOver(handover, spec) => Supervisor::take_over(options, *handover, spec).await?,
         Begin::Fresh(sources, spec) => Supervisor::start(options, sources, spec).await?,
     };
-    let (orders, _server) = supervisor.listen()?;
+    let _server = supervisor.listen()?;
     supervisor.greet(took_over);
-    let code = supervisor.main_loop().await;
-    drop(orders);
-    Ok(code)
+    Ok(supervisor.main_loop().await)
 }
 
 impl Supervisor {
@@ -165,6 +163,7 @@ impl Supervisor {
             .bind(&shape::listeners(&spec), threads(&spec))
             .map_err(|error| crate::port::explain_configured(&error))?;
         let (sender, events) = mpsc::unbounded_channel();
+        signals::listen(sender.clone()).map_err(|error| no_signals(&error))?;
         let apps = apps::supervisor(&options, &sender)?;
         let mut supervisor = Self {
             state,
@@ -267,8 +266,12 @@ impl Supervisor {
             }
             match tokio::time::timeout_at(deadline, self.events.recv()).await {
                 Ok(Some(event @ (Event::Order(_) | Event::Inquiry(_)))) => {
-                    self.hurry |= matches!(event, Event::Order(Order::Stop));
+                    let stop = matches!(event, Event::Order(Order::Stop));
                     waiting.push(event);
+                    if stop {
+                        self.hurry = true;
+                        break done(self);
+                    }
                 }
                 Ok(Some(event)) => self.notice(event),
                 _ => break None,
@@ -376,13 +379,11 @@ impl Supervisor {
         self.findings.push_back((SystemTime::now(), found.clone()));
     }
 
-    /// Signals and the control socket, as events.
-    fn listen(&mut self) -> Result<(tokio::task::JoinHandle<()>, crate::control::server::Server), Failure> {
-        let orders = signals::listen(self.sender.clone())
-            .map_err(|error| Failure::new(Code::Failed, format!("signals cannot be received: {}", cause(&error))))?;
+    /// The control socket's requests, as events.
+    fn listen(&self) -> Result<Server, Failure> {
         let path = self.options.dirs.control();
         let sender = self.sender.clone();
-        let server = crate::control::server::Server::start(&path, move |inquiry| {
+        Server::start(&path, move |inquiry| {
             let _ = sender.send(Event::Inquiry(inquiry));
         })
         .map_err(|error| {
@@ -390,8 +391,7 @@ impl Supervisor {
                 Code::Failed,
                 format!("the control socket {} cannot be made: {}", path.display(), cause(&error)),
             )
-        })?;
-        Ok((orders, server))
+        })
     }
 
     /// Lets everything finish, within its time.
@@ -414,6 +414,10 @@ impl Supervisor {
         self.options.voice.say(if hurried { "Stopped; what took too long was cut." } else { "Stopped." });
         ExitCode::SUCCESS
     }
+}
+
+fn no_signals(error: &std::io::Error) -> Failure {
+    Failure::new(Code::Failed, format!("signals cannot be received: {}", cause(error)))
 }
 
 /// Threads of the data plane.

@@ -134,6 +134,7 @@ impl Supervisor {
     pub(super) async fn apps_settled(&mut self, names: &[AppName]) {
         let deadline = Instant::now() + NEW_APPS;
         let mut waiting: Vec<&AppName> = names.iter().collect();
+        let mut told: Vec<(AppName, String)> = Vec::new();
         while Instant::now() < deadline && !self.hurry {
             let serves = |this: &Self, name: &AppName| {
                 this.members.get(name).is_some_and(|members| members.iter().any(|one| !one.draining))
@@ -143,6 +144,13 @@ impl Supervisor {
                 return;
             }
             let status = self.apps.status().await;
+            for app in status.iter().filter(|app| !app.note.is_empty() && waiting.contains(&&app.name)) {
+                let note = (app.name.clone(), app.note.clone());
+                if !told.contains(&note) {
+                    self.options.voice.say(&format!("App {}: {}", app.name, app.note));
+                    told.push(note);
+                }
+            }
             waiting.retain(|name| status.iter().any(|app| app.name == **name && app.last_failure.is_empty()));
         }
     }

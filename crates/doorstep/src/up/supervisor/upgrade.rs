@@ -102,7 +102,7 @@ impl Supervisor {
         // The old workers were told to go, so this program carries on with the new one's.
         handover.keep_open(false);
         self.apps.resume();
-        let _ = signals::listen(self.sender.clone());
+        signals::allow();
         if let Ok(worker) = Worker::inherit(id, generation, pid, link, handover.worker.early, &self.sender) {
             self.workers.push(worker);
         }
@@ -127,6 +127,7 @@ impl Supervisor {
                 tokio::spawn(async move { process.ended().await });
             }
         }
+        signals::listen(sender.clone()).map_err(|error| super::no_signals(&error))?;
         let apps = apps::supervisor(&options, &sender)?;
         let folders = crate::up::shape::Shape::of(&spec, &options.dirs).identities();
         let mut counts = handover.counts;
