@@ -59,10 +59,11 @@ def up(request, tmp_path):
     """Starts `doorstep up` with this text as its file: `up("[site.default]…", files={"index.html": "hello"})`."""
     started = []
 
-    def start(config, folder=None, **options):
+    def start(config, folder=None, begin=True, **options):
         daemon = Up(folder or tmp_path / f"up-{len(started)}", config, **options)
         started.append(daemon)
-        daemon.begin()
+        if begin:
+            daemon.begin()
         return daemon
 
     request.node.logs = getattr(request.node, "logs", []) + [started]

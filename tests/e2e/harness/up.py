@@ -193,9 +193,10 @@ class Up:
     def get(self, host, path="/", **options):
         return self.request("GET", host, path, **options)
 
-    def request(self, method, host, path="/", tls=True, headers=None, body=None, sni=None, verify=True, timeout=PATIENCE):
-        """One request on a connection of its own. The certificate is verified against the local authority's root."""
-        context = self.trusting() if tls and verify else unverified() if tls else None
+    def request(self, method, host, path="/", tls=True, headers=None, body=None, sni=None, verify=True, timeout=PATIENCE, context=None):
+        """One request on a connection of its own. The certificate is verified against the local authority's root, or by `context`."""
+        if tls and context is None:
+            context = self.trusting() if verify else unverified()
         port = self.https if tls else self.http
         return request(method, port, host, path, headers, body, context, sni, timeout)
 
