@@ -2,6 +2,8 @@
 
 mod answers;
 mod certificates;
+mod guards;
+mod kept;
 mod members;
 mod metrics;
 mod routes;

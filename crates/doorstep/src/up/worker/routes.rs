@@ -8,7 +8,7 @@ use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use doorstep_certs::Http01Answers;
 use doorstep_files::{FileService, FolderService};
-use doorstep_guard::{Stop, Uplink};
+use doorstep_guard::Uplink;
 use doorstep_http::actions::{Maintenance, Redirect, Respond};
 use doorstep_http::{BoxFuture, Request, Response, RouteTable, Routes, Service, SiteRoutes, Strangers, TableOptions};
 use doorstep_model::{
@@ -21,11 +21,14 @@ use doorstep_telemetry::Telemetry;
 use tokio::task::JoinHandle;
 
 use super::Says;
+use super::guards::KeptGuards;
+use super::kept::Kept;
 use super::members::AppMembers;
 use crate::control::protocol::Found;
 use crate::up::link::FromWorker;
 
-/// Makes route tables, and keeps what may outlive one: pools with their health and connections, folders with their caches.
+/// Makes route tables, and keeps what may outlive one: pools with their health and connections, folders
+/// with their caches, guards with what they know of visitors.
 pub struct Builder {
     telemetry: Arc<Telemetry>,
     answers: Http01Answers,
@@ -33,6 +36,7 @@ pub struct Builder {
     uplink: Option<(ByteRate, Uplink)>,
     pools: Kept<CheckedPool>,
     folders: Kept<FolderService>,
+    guards: KeptGuards,
     /// Pools of the table made last whose members the configuration names.
     fixed: Vec<(String, Arc<PoolService>)>,
     statics: HashMap<AppName, StaticFiles>,
@@ -53,12 +57,6 @@ impl Drop for CheckedPool {
     }
 }
 
-/// Services by what they were made from: those of the table in force, and those of the next one.
-struct Kept<S> {
-    now: HashMap<String, Arc<S>>,
-    next: HashMap<String, Arc<S>>,
-}
-
 impl Builder {
     pub fn new(telemetry: Arc<Telemetry>, answers: Http01Answers) -> Self {
         Self {
@@ -68,6 +66,7 @@ impl Builder {
             uplink: None,
             pools: Kept::default(),
             folders: Kept::default(),
+            guards: KeptGuards::default(),
             fixed: Vec::new(),
             statics: HashMap::new(),
         }
@@ -81,8 +80,9 @@ impl Builder {
         if self.uplink.as_ref().map(|(rate, _)| *rate) != spec.daemon.uplink {
             self.uplink = spec.daemon.uplink.map(|rate| (rate, Uplink::new(rate)));
         }
-        self.pools.next.clear();
-        self.folders.next.clear();
+        self.pools.begin();
+        self.folders.begin();
+        self.guards.begin();
         self.fixed.clear();
         let answers = self.answers.clone();
         let secure = spec.listeners.iter().filter(|listener| listener.tls == TlsPolicy::Sites);
@@ -105,6 +105,7 @@ impl Builder {
     pub fn settle(&mut self) {
         self.pools.settle();
         self.folders.settle();
+        self.guards.settle();
     }
 
     /// Pools of the table made last whose members the configuration names, and what each is called.
@@ -141,10 +142,10 @@ impl Builder {
     fn site(&mut self, site: &Site, members: &mut AppMembers) -> anyhow::Result<SiteRoutes> {
         let mut routes = Vec::new();
         for route in &site.routes {
-            routes.push((route.matcher.clone(), self.route(route, members)?));
+            routes.push((route.matcher.clone(), self.route(&site.name, route, members)?));
         }
         // What holds for the site stands once in front of all its routes: a limit counts them together.
-        let service = self.around(&site.filters, &site.guards, Arc::new(Routes::new(routes)?))?;
+        let service = self.around(&site.name, &site.filters, &site.guards, Arc::new(Routes::new(routes)?))?;
         let service = match &self.uplink {
             Some((_, uplink)) => uplink.wrap(service),
             None => service,
@@ -154,7 +155,7 @@ impl Builder {
         Ok(routes)
     }
 
-    fn route(&mut self, route: &Route, members: &mut AppMembers) -> anyhow::Result<Arc<dyn Service>> {
+    fn route(&mut self, site: &str, route: &Route, members: &mut AppMembers) -> anyhow::Result<Arc<dyn Service>> {
         let service: Arc<dyn Service> = match &route.action {
             Action::Folder { root, options } => {
                 let open = || Ok(Arc::new(FolderService::open(root, options)?));
@@ -172,11 +173,12 @@ impl Builder {
             Action::Respond(respond) => Arc::new(Respond::new(respond)?),
             Action::Maintenance(maintenance) => Arc::new(Maintenance::new(maintenance)),
         };
-        self.around(&route.filters, &route.guards, service)
+        self.around(&format!("{site} {:?}", route.matcher), &route.filters, &route.guards, service)
     }
 
     fn around(
-        &self,
+        &mut self,
+        place: &str,
         filters: &Filters,
         guards: &Guards,
         service: Arc<dyn Service>,
@@ -185,7 +187,7 @@ impl Builder {
             .forward_auth
             .as_ref()
             .map(|auth| self.proxy(Proxy { upstream: auth.upstream.clone(), keep_host: false }));
-        let guard = |service| doorstep_guard::wrap(guards, service, Stop::new(|_| {}), auth);
+        let guard = |service| self.guards.around(place, guards, service, auth);
         Ok(doorstep_filter::wrap_guarded(filters, service, guard)?)
     }
 
@@ -213,28 +215,6 @@ impl Builder {
             self.fixed.push((pool.name.clone(), service.clone()));
         }
         Ok(service)
-    }
-}
-
-impl<S> Default for Kept<S> {
-    fn default() -> Self {
-        Self { now: HashMap::new(), next: HashMap::new() }
-    }
-}
-
-impl<S> Kept<S> {
-    fn get(&mut self, key: &str, make: impl FnOnce() -> anyhow::Result<Arc<S>>) -> anyhow::Result<Arc<S>> {
-        let known = self.next.get(key).or_else(|| self.now.get(key)).cloned();
-        let service = match known {
-            Some(service) => service,
-            None => make()?,
-        };
-        self.next.insert(key.to_owned(), service.clone());
-        Ok(service)
-    }
-
-    fn settle(&mut self) {
-        self.now = std::mem::take(&mut self.next);
     }
 }
 

@@ -65,6 +65,7 @@ impl Serving {
         let mut members = AppMembers::default();
         let mut builder = Builder::new(telemetry.clone(), answers);
         let engine = Engine::new(builder.table(&spec, &mut members)?, telemetry.clone(), Limits::default());
+        builder.settle();
         let plane = plane_of(&start, &spec, &engine, &table, &telemetry)?;
         let (generation, privileges, says) = (start.generation, start.privileges, says.clone());
         Ok(Self {
