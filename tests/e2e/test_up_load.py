@@ -84,6 +84,23 @@ def test_reload_with_changed_routes(up):
     unharmed(visitors.report)
 
 
+def test_reload_with_new_folders_takes_new_workers(up, tmp_path):
+    doorstep = up(APP)
+    workers = {doorstep.worker()}
+    with load(doorstep) as visitors:
+        for number, share in enumerate((0.2, 0.5, 0.8)):
+            visitors.until(share)
+            folder = doorstep.folder / f"files-{number}"
+            folder.mkdir()
+            (folder / "index.html").write_text(str(number))
+            doorstep.write(APP + f'\n[site."files.localhost"]\nroot = "{folder}"\nhttps = "optional"\n')
+            doorstep.run("reload")
+            assert doorstep.get("files.localhost", tls=False).text == str(number)
+            workers.add(doorstep.worker())
+    unharmed(visitors.report)
+    assert len(workers) == 4, workers
+
+
 def test_reload_by_signal_and_a_bad_file_changes_nothing(up):
     doorstep = up(APP)
     with load(doorstep) as visitors:

@@ -162,3 +162,6 @@ pub const TAKE_OVER: Duration = Duration::from_secs(30);
 
 /// How often it asks.
 pub const CONTROL_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a reload waits until a worker that was told to drain has stopped accepting.
+pub const LAST_ACCEPT: Duration = Duration::from_secs(5);

@@ -19,6 +19,8 @@ pub struct Socket {
 /// Running threads.
 pub struct Plane {
     workers: Workers,
+    /// Over when no thread accepts any more.
+    accepting: DrainControl,
     drain: DrainControl,
     close: DrainControl,
     quota: Arc<Quota>,
@@ -32,9 +34,11 @@ impl Plane {
     pub fn start(sockets: Vec<Vec<Socket>>, quota: Arc<Quota>) -> std::io::Result<Self> {
         let (drain, watch) = DrainControl::new();
         let (close, closing) = DrainControl::new();
+        let (accepting_control, accepts) = DrainControl::new();
         let mut mains: Vec<WorkerMain> = Vec::new();
         for sockets in sockets {
             let (quota, watch, closing) = (quota.clone(), watch.clone(), closing.clone());
+            let accepts = accepts.clone();
             mains.push(Box::new(move || {
                 Box::pin(async move {
                     for socket in sockets {
@@ -43,15 +47,19 @@ impl Plane {
                         let handler = Arc::new(socket.engine);
                         let (tls, proxy_from, quota) = (socket.tls, socket.proxy_from, quota.clone());
                         let accepting = Accepting { tls, proxy_from, quota, handler };
-                        tokio::spawn(accept_loop(listener, accepting, watch.clone()));
+                        let (watch, accepts) = (watch.clone(), accepts.clone());
+                        tokio::spawn(async move {
+                            accept_loop(listener, accepting, watch).await;
+                            drop(accepts);
+                        });
                     }
-                    drop((quota, watch));
+                    drop((quota, watch, accepts));
                     closing.started().await;
                 })
             }));
         }
-        drop(watch);
-        Ok(Self { workers: Workers::start(mains)?, drain, close, quota })
+        drop((watch, accepts));
+        Ok(Self { workers: Workers::start(mains)?, accepting: accepting_control, drain, close, quota })
     }
 
     /// Connections open now.
@@ -62,6 +70,11 @@ impl Plane {
     /// Stops accepting and lets connections finish what is in flight.
     pub fn drain(&self, patience: Patience) {
         self.drain.start(patience);
+    }
+
+    /// Ends when a drain has reached every thread: whoever connects from now on is not served here.
+    pub async fn accepts_no_more(&self) {
+        self.accepting.finished().await;
     }
 
     /// Ends when the last connection of a drain is gone.

@@ -136,6 +136,8 @@ pub enum FromWorker {
         generation: u64,
         problem: Option<String>,
     },
+    /// It has been told to drain, and accepts no more.
+    AcceptsNoMore,
     /// An instance that is draining has nothing in flight any more.
     Drained {
         app: String,

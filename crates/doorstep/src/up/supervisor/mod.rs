@@ -297,6 +297,7 @@ impl Supervisor {
             FromWorker::Failed { problem } => {
                 self.questions.failed(id, problem);
             }
+            FromWorker::AcceptsNoMore => worker.accepts = false,
             FromWorker::Configured { generation, problem } => self.questions.configured(id, generation, problem),
             FromWorker::Drained { app, instance } => self.drained(id, app, instance),
             FromWorker::Found(found) => self.found(&found),

@@ -7,7 +7,7 @@ use doorstep_model::{App, AppName, Spec};
 
 use super::{Phase, Supervisor, configuration, threads};
 use crate::exit::Failure;
-use crate::limits::{APP_LOOK, NEW_APPS, WORKER_START};
+use crate::limits::{APP_LOOK, LAST_ACCEPT, NEW_APPS, WORKER_START};
 use crate::up::link::ToWorker;
 use crate::up::notify;
 use crate::up::shape::{self, Shape};
@@ -181,6 +181,9 @@ impl Supervisor {
         self.ready(id).await.map_err(|problem| configuration::refused(&problem))?;
         let most = self.spec.daemon.deadlines.handover;
         self.drain_others(id, most);
+        // Whoever connects after the reload must not meet the configuration before it.
+        let alone = |this: &Self| this.workers.iter().all(|worker| worker.id == id || !worker.accepts).then_some(());
+        self.until(LAST_ACCEPT, alone).await;
         Ok(())
     }
 

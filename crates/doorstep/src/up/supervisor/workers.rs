@@ -21,6 +21,8 @@ pub struct Worker {
     pub generation: u64,
     pub phase: Phase,
     pub started: Instant,
+    /// It accepts connections, or may do so until it is told to drain.
+    pub accepts: bool,
     /// When it last said anything.
     pub heard: Instant,
     sender: mpsc::Sender<ToWorker>,
@@ -91,7 +93,7 @@ impl Worker {
         tokio::spawn(converse(id, reader, writer, receiver, handing, events.clone()));
         let (phase, now) = (Phase::Starting, Instant::now());
         let hand_on = Some(hand_on);
-        Ok(Self { id, pid, generation, phase, started: now, heard: now, sender, killer, hand_on })
+        Ok(Self { id, pid, generation, phase, started: now, accepts: true, heard: now, sender, killer, hand_on })
     }
 
     /// Queues a message. A worker whose queue is full hangs, and is ended.

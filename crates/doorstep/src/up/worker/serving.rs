@@ -21,6 +21,7 @@ use super::routes::Builder;
 use super::samples::Samples;
 use super::{Says, certificates};
 use crate::control::protocol::Found;
+use crate::limits::LAST_ACCEPT;
 use crate::plane::{self, Plane};
 use crate::up::dirs::Dirs;
 use crate::up::link::{FromWorker, Numbers, Reader, Socket, Start, ToWorker};
@@ -123,6 +124,9 @@ impl Serving {
     /// Accepts no more, and finishes what is in flight, within `most`.
     pub async fn drain(mut self, most: Duration, mut reader: Reader) {
         self.plane.drain(Patience::Gentle);
+        if tokio::time::timeout(LAST_ACCEPT, self.plane.accepts_no_more()).await.is_ok() {
+            let _ = self.says.send(FromWorker::AcceptsNoMore);
+        }
         if let Some(managing) = self.managing.take() {
             managing.abort();
         }
