@@ -39,7 +39,7 @@ pub fn answer(request: &Request, upstream: Option<&Upstream>, error: &ProxyError
     if status != StatusCode::LOOP_DETECTED {
         response.headers.insert(APP_DOWN, HeaderValue::from_static("1"));
     }
-    if matches!(error, ProxyError::QueueFull) {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers.insert(header::RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER));
     }
     response.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -95,6 +95,7 @@ pub fn member_finding(pool: &str, upstream: &Upstream, error: &ProxyError) -> Fi
 /// What the error means, in one or two sentences.
 fn explain(address: &str, upstream: &Upstream, error: &ProxyError) -> String {
     match error {
+        ProxyError::Away(last) => explain(address, upstream, last),
         ProxyError::Connect(ConnectError::Io { source, .. }) => match (source.kind(), &upstream.addr) {
             (ErrorKind::ConnectionRefused, _) => format!("Nothing listens on {address}. Is the app running?"),
             (ErrorKind::NotFound, UpstreamAddr::Unix(path)) => {
@@ -124,10 +125,10 @@ fn explain(address: &str, upstream: &Upstream, error: &ProxyError) -> String {
 /// The same for strangers: where the app is, and what it is made of, is none of their business.
 fn discreet(error: &ProxyError) -> String {
     let what = match error {
+        ProxyError::Away(_) | ProxyError::NotReady { .. } => "is not running just now; it may be starting",
         ProxyError::Connect(ConnectError::TimedOut { .. })
         | ProxyError::NoAnswer { .. }
-        | ProxyError::Stalled { .. }
-        | ProxyError::NotReady { .. } => "did not answer in time",
+        | ProxyError::Stalled { .. } => "did not answer in time",
         ProxyError::Connect(_) => "cannot be reached",
         ProxyError::QueueFull => "has more requests waiting than it can take",
         ProxyError::Closed | ProxyError::Broken(_) => {
@@ -232,7 +233,8 @@ mod tests {
             (refused(), 502),
             (timed_out, 504),
             (ProxyError::NoAnswer { seconds: 1 }, 504),
-            (ProxyError::NotReady { seconds: 10 }, 504),
+            (ProxyError::NotReady { seconds: 10 }, 503),
+            (ProxyError::Away(Box::new(refused())), 503),
             (ProxyError::QueueFull, 503),
             (ProxyError::Closed, 502),
             (ProxyError::Loop, 508),
@@ -242,6 +244,7 @@ mod tests {
         ] {
             let response = answer(&Request::get("/"), Some(&upstream("http://a:1")), &error);
             assert_eq!(response.status.as_u16(), status, "{error}");
+            assert_eq!(response.headers.contains_key(header::RETRY_AFTER), status == 503, "{error}");
         }
     }
 }

@@ -37,6 +37,9 @@ pub enum ProxyError {
     QueueFull,
     #[error("the app was not ready within {seconds} s")]
     NotReady { seconds: u64 },
+    /// Nobody was there for as long as the request may wait; inside is what the last try came to.
+    #[error("{0}")]
+    Away(Box<ProxyError>),
     #[error("the request came back to doorstep: the app's address is doorstep's own")]
     Loop,
 }
@@ -46,6 +49,7 @@ impl ProxyError {
         match self {
             Self::Connect(error) => error.blame(),
             Self::RequestBody(error) => error.blame(),
+            Self::Away(last) => last.blame(),
             Self::Loop => Blame::Environment,
             Self::Unwritable => Blame::Client,
             _ => Blame::Upstream,
@@ -55,11 +59,11 @@ impl ProxyError {
     /// What the client is answered.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Connect(ConnectError::TimedOut { .. })
-            | Self::NoAnswer { .. }
-            | Self::Stalled { .. }
-            | Self::NotReady { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Connect(ConnectError::TimedOut { .. }) | Self::NoAnswer { .. } | Self::Stalled { .. } => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            // Not an answer that was bad or late: there was nobody to give one (RFC 9110 section 15.6.4).
+            Self::QueueFull | Self::NotReady { .. } | Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestBody(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestBody(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::RequestBody(error) if error.blame() == Blame::Client => StatusCode::BAD_REQUEST,

@@ -27,7 +27,7 @@ pub const COLDEST: f64 = 0.05;
 pub const ABSENT_PAUSE: Duration = Duration::from_millis(25);
 /// … up to this.
 pub const ABSENT_PAUSE_MOST: Duration = Duration::from_millis(500);
-/// What a client whose request found the queue full is told to wait, in seconds.
+/// What a client whose request found the queue full, or nobody there, is told to wait, in seconds.
 pub const RETRY_AFTER: u32 = 5;
 /// Health checks of one pool are at least this far apart.
 pub const CHECK_EVERY_LEAST: Duration = Duration::from_millis(100);

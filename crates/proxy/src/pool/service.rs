@@ -97,7 +97,9 @@ impl PoolService {
             let (lease, trial) = match self.choose(key, &tried, may_try, &mut deadline).await {
                 Ok(chosen) => chosen,
                 // What kept the request waiting tells more than that it waited.
-                Err(ProxyError::NotReady { .. }) if last.is_some() => return Err(last.unwrap_or(ProxyError::Closed)),
+                Err(error @ ProxyError::NotReady { .. }) => {
+                    return Err(last.map_or(error, |last| ProxyError::Away(Box::new(last))));
+                }
                 Err(error) => return Err(error),
             };
             match task.attempt(lease, upload).await {
