@@ -41,11 +41,13 @@ impl Task<'_> {
     /// Sends the request to the member. A connection that had been idle and turns out to be closed says nothing about
     /// its member: a new one is tried then.
     pub async fn attempt(&self, lease: InFlight, upload: Upload) -> Result<Response, Failed> {
-        match lease.member().upstream.protocol {
+        let name = lease.member().id.clone();
+        let outcome = match lease.member().upstream.protocol {
             UpstreamProtocol::Http1 => self.by_http1(lease, upload).await,
             // Boxed: it is the rarer one, and all requests would have to make room for it.
             UpstreamProtocol::Http2 => Box::pin(self.by_http2(lease, upload)).await,
-        }
+        };
+        outcome.map(|response| Response { upstream: Some(name), ..response })
     }
 
     async fn by_http1(&self, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {

@@ -13,7 +13,8 @@ use crate::limits;
 
 /// One upstream of a pool, as all workers share it.
 pub struct Member {
-    pub id: String,
+    /// Shared with the responses that it gives, for logs.
+    pub id: Arc<str>,
     pub upstream: Upstream,
     pub origins: Origins,
     /// Its idle connections.
@@ -81,7 +82,7 @@ impl Member {
             last_error: None,
         };
         Arc::new(Self {
-            id,
+            id: id.into(),
             origins: Origins::new(&upstream),
             upstream,
             key: PoolKey::unique(),

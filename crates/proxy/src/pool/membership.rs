@@ -87,7 +87,7 @@ impl Membership {
         let mut entries = self.0.entries.lock();
         let mut before = std::mem::take(&mut *entries);
         for live in members.into_iter().take(limits::POOL_MEMBERS) {
-            let same = |entry: &Entry| entry.member.id == live.id && entry.member.upstream == live.upstream;
+            let same = |entry: &Entry| *entry.member.id == *live.id && entry.member.upstream == live.upstream;
             let member = match before.iter().position(same) {
                 Some(index) => before.swap_remove(index).member,
                 None => Member::new(live.id, live.upstream, self.0.changed.clone()),
@@ -106,7 +106,7 @@ impl Membership {
 
     /// Requests and upgraded connections that the member has not finished with; 0 for one that is not known.
     pub fn in_flight(&self, id: &str) -> usize {
-        self.0.entries.lock().iter().filter(|entry| entry.member.id == id).map(|entry| entry.member.in_flight()).sum()
+        self.0.entries.lock().iter().filter(|entry| *entry.member.id == *id).map(|entry| entry.member.in_flight()).sum()
     }
 
     /// Waits until a member that is draining or gone has nothing in flight any more; one that is not known is drained.
@@ -115,7 +115,7 @@ impl Membership {
         let mut changes = self.changes();
         let drained = || {
             let entries = self.0.entries.lock();
-            let mut known = entries.iter().filter(|entry| entry.member.id == id);
+            let mut known = entries.iter().filter(|entry| *entry.member.id == *id);
             known.all(|entry| entry.member.is_leaving() && entry.member.in_flight() == 0)
         };
         while !drained() {

@@ -47,7 +47,7 @@ impl MemberStatus {
             Fitness::Away(Why::Absent) => MemberState::Absent,
         };
         Self {
-            id: member.id.clone(),
+            id: member.id.to_string(),
             address: upstream_address(&member.upstream),
             state,
             in_flight: member.in_flight(),
