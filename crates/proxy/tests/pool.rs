@@ -39,6 +39,21 @@ async fn each_in_turn_by_weight() {
 }
 
 #[tokio::test]
+async fn the_response_names_the_member_that_gave_it() {
+    let members = Members::start(["a", "b"]).await;
+    let service = pool_of(&members, |_| {});
+    for _ in 0..4 {
+        let response = service.call(get("/")).await;
+        let named = response.upstream.clone();
+        let text = String::from_utf8(response.body.collect(100).await.unwrap().to_vec()).unwrap();
+        assert_eq!(named.as_deref(), Some(text.as_str()));
+    }
+    members.membership.set(Vec::new());
+    let impatient = pool_of(&members, |pool| pool.queue.wait = Duration::ZERO);
+    assert_eq!(impatient.call(get("/")).await.upstream, None);
+}
+
+#[tokio::test]
 async fn a_backup_waits_until_nobody_else_is_there() {
     let members = Members::start(["a", "b"]).await;
     let service = pool_of(&members, |_| {});
