@@ -61,6 +61,29 @@ def test_stop_ends_everything(up):
     assert doorstep.descendants_by_folder() == []
 
 
+def test_orders_that_come_before_everything_is_up(up):
+    """Neither a reload nor a stop ends the supervisor alone and leaves its app behind."""
+    doorstep = up(APP.replace("node server.js", "sleep 3; exec node server.js"), wait=False)
+    doorstep.wait_for(lambda: doorstep.descendants_by_folder(), "the app's start")
+    os.kill(doorstep.process.pid, signal.SIGHUP)
+    time.sleep(0.5)
+    assert doorstep.process.poll() is None
+    os.kill(doorstep.process.pid, signal.SIGTERM)
+    assert doorstep.process.wait(60) == 0
+    assert doorstep.descendants_by_folder() == []
+
+
+def test_workers_take_orders_from_their_supervisor_alone(up):
+    """Ctrl-C, a closed terminal and `pkill -HUP doorstep` reach them, too."""
+    doorstep = up(SITE)
+    worker = doorstep.worker()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(worker, number)
+    time.sleep(0.5)
+    assert doorstep.worker() == worker
+    assert doorstep.get("one.localhost").text == "hello"
+
+
 def test_killed_supervisor_leaves_nothing_and_the_next_starts(up):
     doorstep = up(APP)
     old = doorstep.instances("web")

@@ -1,9 +1,12 @@
 //! The canonical path: what routing, access and the file service decide by.
 
+use http::Uri;
+
 /// Decodes a request path: percent-escapes resolved, empty and `.` segments removed, a trailing slash kept.
 /// Bytes that are no UTF-8 become U+FFFD.
 ///
-/// `None` for what no honest client sends: a broken escape, NUL, or a `..` segment, however it is written.
+/// `None` for what no honest client sends: a broken escape, NUL, a bare `\` (browsers and others take it for `/`), or a `..`
+/// segment, however it is written: also between backslashes, and with parameters (`..;x`), which apps in Java take off.
 pub fn canonical(raw: &str) -> Option<String> {
     if is_canonical(raw.as_bytes()) {
         return Some(raw.to_owned());
@@ -13,8 +16,10 @@ pub fn canonical(raw: &str) -> Option<String> {
     let mut path = String::with_capacity(text.len());
     let mut segments = text.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
+        if segment.split('\\').any(is_upwards) {
+            return None;
+        }
         match segment {
-            ".." => return None,
             "" | "." if segments.peek().is_some() => {}
             "" | "." => path.push('/'),
             segment => {
@@ -26,9 +31,24 @@ pub fn canonical(raw: &str) -> Option<String> {
     Some(path)
 }
 
+/// The target with one slash at its start. An app that takes `//x/admin` for a reference to the host `x`, as the URL class of
+/// JavaScript does, would answer for another path than the one that access was decided by.
+pub(crate) fn one_leading_slash(target: Uri) -> Uri {
+    let text = target.path_and_query().map_or("", |target| target.as_str());
+    if !text.starts_with("//") {
+        return target;
+    }
+    format!("/{}", text.trim_start_matches('/')).parse().unwrap_or(target)
+}
+
+/// `..`, or a segment with parameters that is `.` or `..` without them.
+fn is_upwards(segment: &str) -> bool {
+    segment == ".." || segment.split_once(';').is_some_and(|(name, _)| matches!(name, "." | ".."))
+}
+
 fn is_canonical(raw: &[u8]) -> bool {
     raw.first() == Some(&b'/')
-        && !raw.iter().any(|byte| matches!(byte, b'%' | 0))
+        && !raw.iter().any(|byte| matches!(byte, b'%' | b'\\' | 0))
         && !raw.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
 }
 
@@ -38,7 +58,7 @@ fn decode(raw: &[u8]) -> Option<Vec<u8>> {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         if byte != b'%' {
-            if byte == 0 {
+            if matches!(byte, 0 | b'\\') {
                 return None;
             }
             decoded.push(byte);
@@ -85,10 +105,30 @@ mod tests {
             ("/a%zz", None),
             ("/.a", Some("/.a")),
             ("/a..b", Some("/a..b")),
+            ("/x/..;/a", None),
+            ("/x/..;y=1/a", None),
+            ("/x/.;/a", None),
+            ("/x/%2e.%3b/a", None),
+            ("/x;y=..", Some("/x;y=..")),
+            ("/x/..%5ca", None),
+            ("/x%5c..%5ca", None),
+            ("/x\\a", None),
+            ("/x%5ca", Some("/x\\a")),
             ("/%ff", Some("/\u{fffd}")),
         ] {
             assert_eq!(canonical(raw).as_deref(), expected, "{raw}");
         }
+    }
+
+    #[test]
+    fn no_target_looks_like_a_host() {
+        for (raw, expected) in
+            [("//x/a?b=//c", "/x/a?b=//c"), ("///", "/"), ("//", "/"), ("/a//b?//", "/a//b?//"), ("//?x", "/?x")]
+        {
+            let target: Uri = http::uri::PathAndQuery::from_maybe_shared(raw.to_owned().into_bytes()).unwrap().into();
+            assert_eq!(one_leading_slash(target).to_string(), expected, "{raw}");
+        }
+        assert_eq!(one_leading_slash(Uri::from_static("*")), "*");
     }
 
     proptest! {

@@ -11,7 +11,8 @@ use crate::{Body, Captures, RequestId};
 /// One canonical request: what routing, access and services all decide by.
 pub struct Request {
     pub method: Method,
-    /// Path and query as the client sent them, always in origin form (`/a%20b?c=d`), or `*` for `OPTIONS *`.
+    /// Path and query as the client sent them, always in origin form (`/a%20b?c=d`) and with one slash at the start, or `*`
+    /// for `OPTIONS *`.
     pub target: Uri,
     /// The decoded path ([`crate::path::canonical`]): no `..`, no `.`, no empty segments, no NUL. Starts with `/`, a trailing
     /// slash is kept; `*` for `OPTIONS *`.

@@ -54,7 +54,7 @@ pub fn listen(events: mpsc::UnboundedSender<Event>) -> io::Result<JoinHandle<()>
 /// The signals of [`listen`]. While nobody listens, as between two programs of one process, most of them would end it.
 const ORDERS: [Signal; 6] = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::TERM, Signal::INT, Signal::QUIT];
 
-/// Holds these signals back until [`listen`] lets them in again; across an exec, too.
+/// Holds these signals back until [`listen`] or [`allow`] lets them in again; across an exec, too.
 pub fn hold() {
     mask(libc::SIG_BLOCK);
 }
@@ -62,6 +62,15 @@ pub fn hold() {
 /// Lets them in again.
 pub fn allow() {
     mask(libc::SIG_UNBLOCK);
+}
+
+/// Takes no notice of them any more. Ctrl-C, a closed terminal and `pkill -HUP doorstep` reach workers as well, which must
+/// not end by them: what to do is said by their supervisor.
+pub fn ignore() {
+    for signal in ORDERS {
+        // SAFETY: takes numbers; the disposition is one that runs no code.
+        unsafe { libc::signal(signal.as_raw(), libc::SIG_IGN) };
+    }
 }
 
 fn mask(how: libc::c_int) {

@@ -111,7 +111,7 @@ fn into_request(head: RequestHead, info: &Arc<ConnInfo>, interim: Interim) -> Re
     let path = if head.target == "*" { Some("*".to_owned()) } else { path::canonical(head.target.path()) };
     Request {
         method: head.method,
-        target: head.target,
+        target: path::one_leading_slash(head.target),
         path: path.unwrap_or_default(),
         authority: head.authority,
         version: head.version,

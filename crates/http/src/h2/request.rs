@@ -34,7 +34,7 @@ pub(super) fn from_head(head: http::request::Parts, info: &Arc<ConnInfo>) -> Res
     }
     Ok(Request {
         method: if upgradable { Method::GET } else { head.method },
-        target,
+        target: path::one_leading_slash(target),
         path: path.ok_or("path")?,
         authority,
         version: Version::HTTP_2,
@@ -110,6 +110,8 @@ mod tests {
         assert!(parse("https://u@a.example/", &[]).is_err());
         assert!(parse("/a", &[]).is_err());
         assert!(parse("https://a.example/../b", &[]).is_err());
+        let double = parse("https://a.example//b/c", &[]).unwrap();
+        assert_eq!((double.target.to_string(), double.path), ("/b/c".to_owned(), "/b/c".to_owned()));
     }
 
     #[test]

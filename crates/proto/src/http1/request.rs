@@ -161,7 +161,12 @@ fn split_target(method: &Method, target: Bytes, host: Option<&str>) -> Result<(U
     {
         return Err(BAD);
     }
-    let path = parts.path_and_query.map_or_else(|| Uri::from_static("/"), Uri::from);
+    let path = match parts.path_and_query {
+        None => Uri::from_static("/"),
+        // `http://a?b` has an empty path, which origin form has not; it is displayed with a slash.
+        Some(target) if target.as_str().starts_with('?') => target.to_string().parse().map_err(|_| BAD)?,
+        Some(target) => Uri::from(target),
+    };
     // RFC 9112 section 3.2.2: the target's authority counts and Host is ignored.
     Ok((path, authority.as_str().to_ascii_lowercase()))
 }
@@ -248,6 +253,8 @@ mod tests {
         let absolute = parse("GET http://A.example/x HTTP/1.1\r\nHost: b.example\r\n\r\n").unwrap();
         assert_eq!((absolute.target.path(), absolute.authority.as_str()), ("/x", "a.example"));
         assert_eq!(absolute.headers[header::HOST], "a.example");
+        let pathless = parse("GET http://a.example?x HTTP/1.1\r\nHost: b.example\r\n\r\n").unwrap();
+        assert_eq!(pathless.target, "/?x");
         let double = parse("GET //evil.example/x HTTP/1.1\r\nHost: b\r\n\r\n").unwrap();
         assert_eq!((double.target.path(), double.authority.as_str()), ("//evil.example/x", "b"));
         assert!(parse("OPTIONS * HTTP/1.1\r\nHost: b\r\n\r\n").is_ok());

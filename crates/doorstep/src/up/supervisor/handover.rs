@@ -98,6 +98,8 @@ impl Handover {
             let text = format!("it is of protocol {}, and this doorstep knows {PROTOCOL}", handover.protocol);
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
+        // Otherwise whatever this program starts has them, too: workers the lock, and the next program the links of this one.
+        handover.keep_open(false);
         Ok(handover)
     }
 
@@ -119,5 +121,41 @@ impl InheritedWorker {
     pub fn link(&self) -> UnixStream {
         // SAFETY: inherited from the program before; taken once, by `Supervisor::take_over`.
         UnixStream::from(unsafe { OwnedFd::from_raw_fd(self.link) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::IntoRawFd;
+
+    use doorstep_config::Sources;
+    use rustix::io::fcntl_getfd;
+
+    use super::*;
+    use crate::up::supervisor::sockets::Sockets;
+
+    #[test]
+    fn what_was_inherited_is_not_inherited_further() {
+        let (link, _other) = UnixStream::pair().unwrap();
+        let lock = File::open("/dev/null").unwrap();
+        let handover = Handover {
+            protocol: PROTOCOL,
+            sockets: Sockets::default().hand_on(),
+            lock: lock.as_raw_fd(),
+            worker: InheritedWorker::new(1, rustix::process::getpid(), 1, &link, Vec::new()),
+            draining: Vec::new(),
+            next_worker: 2,
+            generation: 1,
+            sources: Sources::from_text(std::path::Path::new("/doorstep.toml"), ""),
+            counts: Counts::default(),
+            began: SystemTime::now(),
+            version: String::new(),
+            addresses: Vec::new(),
+        };
+        handover.keep_open(true);
+        assert_eq!(fcntl_getfd(&link).unwrap(), FdFlags::empty());
+        let left = handover.write().unwrap();
+        Handover::read(left.into_raw_fd()).unwrap();
+        assert_eq!((fcntl_getfd(&link).unwrap(), fcntl_getfd(&lock).unwrap()), (FdFlags::CLOEXEC, FdFlags::CLOEXEC));
     }
 }

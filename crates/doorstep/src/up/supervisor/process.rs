@@ -18,17 +18,21 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `binary` with descriptors that it inherits under their numbers. Standard input is empty, the outputs are ours.
+    /// Starts `binary` with descriptors that it inherits under their numbers, and no others: whoever started us may have left
+    /// some open that are not for a process that reads from the network. Standard input is empty, the outputs are ours.
     ///
     /// # Errors
     /// The system's.
     pub fn spawn(binary: &Path, args: &[String], inherited: Vec<RawFd>) -> io::Result<Self> {
         let mut command = Command::new(binary);
         command.arg0("doorstep").args(args).stdin(Stdio::null());
-        // SAFETY: between fork and exec only fcntl(2) is called, which is async-signal-safe; nothing is allocated. The
-        // descriptors are open in this process for as long as this function runs.
+        // SAFETY: between fork and exec only close_range(2) and fcntl(2) are called, which are async-signal-safe; nothing is
+        // allocated. The descriptors are open in this process for as long as this function runs.
         unsafe {
             command.pre_exec(move || {
+                // By number: the C library may be older than the call. Only flagged, since the pipe by which a failing exec
+                // is told of is among them. A kernel before 5.11 has no such flag; they then stay as they are.
+                libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
                 for fd in &inherited {
                     fcntl_setfd(BorrowedFd::borrow_raw(*fd), FdFlags::empty())?;
                 }
@@ -78,6 +82,17 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_what_is_named_is_inherited() {
+        let open = || std::fs::File::open("/dev/null").unwrap();
+        let (named, other) = (open(), open());
+        fcntl_setfd(&other, FdFlags::empty()).unwrap();
+        let number = |file: &std::fs::File| std::os::fd::AsRawFd::as_raw_fd(file);
+        let script = format!("test -e /dev/fd/{} && test ! -e /dev/fd/{}", number(&named), number(&other));
+        let child = Process::spawn(Path::new("/bin/sh"), &["-c".to_owned(), script], vec![number(&named)]).unwrap();
+        assert_eq!(child.ended().await, "ended");
+    }
 
     #[tokio::test]
     async fn how_a_child_ended_is_told_in_words() {

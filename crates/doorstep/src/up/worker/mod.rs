@@ -24,6 +24,7 @@ use self::serving::Serving;
 use super::dirs::Dirs;
 use super::link::{self, FromWorker, PROTOCOL, Reader, Start, ToWorker, Writer};
 use super::shape::Shape;
+use super::signals;
 use super::supervisor::configuration;
 use crate::control::protocol::Found;
 use crate::limits::{LAST_WORDS, ORPHANED_WORKER};
@@ -36,6 +37,7 @@ pub fn run(link: RawFd) -> ExitCode {
     // SAFETY: the supervisor made this descriptor for us, and nobody else in this process knows of it.
     let link = UnixStream::from(unsafe { OwnedFd::from_raw_fd(link) });
     let _ = fcntl_setfd(&link, FdFlags::CLOEXEC);
+    signals::ignore();
     // It was started by way of /proc/self/exe, and would be called `exe`.
     let _ = rustix::thread::set_name(c"doorstep");
     // One thread, until the process is confined: what confines it holds for the calling thread and those it starts.
