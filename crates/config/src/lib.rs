@@ -20,6 +20,7 @@ mod sources;
 mod suggest;
 mod text;
 mod tree;
+mod trusted_open;
 mod unknown;
 
 pub use diagnostic::{Diagnostic, Mark, Text};

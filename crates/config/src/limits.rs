@@ -17,3 +17,6 @@ pub const INSTANCES: i64 = 1024;
 
 /// The most threads of one thing.
 pub const THREADS: i64 = 1024;
+
+/// Links that are followed on the way to one file, as many as the kernel follows (path_resolution(7)).
+pub const LINKS: usize = 40;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::trusted_open::open_trusted;
 use crate::{Privileges, limits};
 
 /// A configuration file with all that it names: included files, certificates, secrets, folders, environment variables.
@@ -156,7 +156,7 @@ impl fmt::Debug for Sources {
 }
 
 fn read(path: &Path) -> io::Result<FileState> {
-    let file = File::open(path)?;
+    let file = open_trusted(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Ok(FileState::Failed("it is a folder".to_owned()));
@@ -208,7 +208,7 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_some() => "permission denied".to_owned(),
         _ => error.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
     }
 }
