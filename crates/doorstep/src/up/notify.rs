@@ -90,6 +90,10 @@ mod tests {
         assert!(take(unix.as_raw_fd()).is_none());
         // Nobody started the tests as a service.
         assert!(inherited_sockets().is_empty());
-        (ready(), status("one\ntwo"), reloading(), alive(), stopping());
+        ready();
+        status("one\ntwo");
+        reloading();
+        alive();
+        stopping();
     }
 }

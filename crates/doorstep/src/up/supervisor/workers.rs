@@ -27,8 +27,11 @@ pub struct Worker {
     pub heard: Instant,
     sender: mpsc::Sender<ToWorker>,
     killer: mpsc::UnboundedSender<Signal>,
-    hand_on: Option<oneshot::Sender<oneshot::Sender<(UnixStream, Vec<u8>)>>>,
+    hand_on: Option<oneshot::Sender<HandOn>>,
 }
+
+/// The way back for a link, and what was read from it and not used.
+type HandOn = oneshot::Sender<(UnixStream, Vec<u8>)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -142,7 +145,7 @@ async fn converse(
     mut reader: Reader,
     mut writer: Writer,
     mut receiver: mpsc::Receiver<ToWorker>,
-    mut handing: oneshot::Receiver<oneshot::Sender<(UnixStream, Vec<u8>)>>,
+    mut handing: oneshot::Receiver<HandOn>,
     events: mpsc::UnboundedSender<Event>,
 ) {
     let answer = loop {

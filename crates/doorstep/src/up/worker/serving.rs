@@ -163,10 +163,7 @@ fn plane_of(
     let quota = Quota::new(raise_descriptor_limit().min(most.unwrap_or(usize::MAX)));
     let listeners: HashMap<SocketAddr, Listener> =
         shape::listeners(spec).into_iter().map(|listener| (listener.address, listener)).collect();
-    let metrics = match spec.daemon.metrics {
-        Some(address) => Some((address, telemetry.metrics_engine())),
-        None => None,
-    };
+    let metrics = spec.daemon.metrics.map(|address| (address, telemetry.metrics_engine()));
     let mut sockets: Vec<Vec<plane::Socket>> = (0..threads).map(|_| Vec::new()).collect();
     let mut turns: HashMap<SocketAddr, usize> = HashMap::new();
     for Socket { address, fd } in &start.sockets {
