@@ -43,6 +43,21 @@ pub struct Usage {
     pub out_of_memory: u64,
 }
 
+impl Usage {
+    /// As the files in a cgroup's folder tell; nothing where there is none.
+    pub fn of(folder: &Path) -> Self {
+        let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
+        let field = |text: String, name: &str| {
+            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<u64>().ok())
+        };
+        Self {
+            memory: read("memory.current").and_then(|text| text.trim().parse().ok()),
+            cpu_micros: read("cpu.stat").and_then(|text| field(text, "usage_usec")),
+            out_of_memory: read("memory.events").and_then(|text| field(text, "oom_kill")).unwrap_or_default(),
+        }
+    }
+}
+
 impl Cgroups {
     /// Takes charge of the cgroup that this process is in, if it may be divided: the process moves into a part of its own,
     /// `doorstep`, since limits can be given to parts only where the whole has no processes.
@@ -154,16 +169,7 @@ impl Cgroups {
     }
 
     pub fn usage(&self, name: &str) -> Usage {
-        let Ok(folder) = self.folder(name) else { return Usage::default() };
-        let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
-        let field = |text: String, name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<u64>().ok())
-        };
-        Usage {
-            memory: read("memory.current").and_then(|text| text.trim().parse().ok()),
-            cpu_micros: read("cpu.stat").and_then(|text| field(text, "usage_usec")),
-            out_of_memory: read("memory.events").and_then(|text| field(text, "oom_kill")).unwrap_or_default(),
-        }
+        self.folder(name).map(|folder| Usage::of(&folder)).unwrap_or_default()
     }
 
     /// Where it is, or would be.

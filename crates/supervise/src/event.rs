@@ -62,9 +62,9 @@ pub struct InstanceStatus {
     pub state: InstanceState,
     /// Since its start.
     pub uptime: Duration,
-    /// Resident memory of its process group in bytes.
+    /// Memory of its cgroup in bytes, files in memory included; without a cgroup, resident memory of its process group.
     pub memory: u64,
-    /// Processor time of its process group so far.
+    /// Processor time of the same so far.
     pub cpu: Duration,
 }
 

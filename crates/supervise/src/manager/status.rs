@@ -16,7 +16,8 @@ impl Manager {
         let pid = |running: &super::app::Running| running.unit.as_ref().map_or(0, |unit| unit.started.pid);
         let pids: Vec<u32> = state.instances.values().map(pid).collect();
         let used = usage(&pids);
-        let instances = state.instances.iter().zip(used).map(|((number, running), (memory, cpu))| {
+        let instances = state.instances.iter().zip(used).map(|((number, running), of_group)| {
+            let (memory, cpu) = running.unit.as_ref().map_or(of_group, |unit| unit.usage(of_group));
             let phase = state.machine.processes().find(|(n, _)| n == number).map(|(_, process)| process.phase);
             InstanceStatus {
                 id: running.id.clone(),

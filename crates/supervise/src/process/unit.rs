@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorstep_sandbox::cgroup::Usage;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -45,6 +46,14 @@ impl Unit {
     pub fn hold_again(started: Started, mark: String, cgroup: Option<PathBuf>) -> io::Result<Self> {
         let unit = Self::hold(started.pid, mark, cgroup)?;
         if unit.started == started { Ok(unit) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// Memory in bytes and processor time: its cgroup's, as far as there is one and counts them, else `of_group`.
+    /// What left the process group stays in the cgroup.
+    pub fn usage(&self, of_group: (u64, Duration)) -> (u64, Duration) {
+        let Some(folder) = &self.cgroup else { return of_group };
+        let counted = Usage::of(folder);
+        (counted.memory.unwrap_or(of_group.0), counted.cpu_micros.map_or(of_group.1, Duration::from_micros))
     }
 
     /// Waits for the end of the program itself. A child of ours stays a zombie until [`Unit::finish`], so that its number, which is
@@ -174,4 +183,24 @@ fn send(pid: u32, signal: Signal) {
 
 fn to_pid(pid: u32) -> io::Result<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_its_cgroup_counts_goes_before_what_its_group_uses() {
+        let folder = tempfile::tempdir().unwrap();
+        let hold = |cgroup| Unit::hold(std::process::id(), String::new(), cgroup).unwrap();
+        let of_group = (7, Duration::from_secs(7));
+        assert_eq!(hold(None).usage(of_group), of_group);
+        let unit = hold(Some(folder.path().to_owned()));
+        // Not every kernel counts everything.
+        assert_eq!(unit.usage(of_group), of_group);
+        std::fs::write(folder.path().join("cpu.stat"), "usage_usec 1500000\n").unwrap();
+        assert_eq!(unit.usage(of_group), (7, Duration::from_millis(1500)));
+        std::fs::write(folder.path().join("memory.current"), "4096\n").unwrap();
+        assert_eq!(unit.usage(of_group), (4096, Duration::from_millis(1500)));
+    }
 }
