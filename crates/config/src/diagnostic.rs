@@ -78,7 +78,10 @@ impl Diagnostic {
         }
         main = main.elements(elements);
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-        renderer.decor_style(DecorStyle::Ascii).render(&[main])
+        let text = renderer.decor_style(DecorStyle::Ascii).render(&[main]);
+        // Without a snippet, the rule that would lead down from it leads nowhere.
+        let lines = |text: &str| text.lines().filter(|line| !is_rule(line)).collect::<Vec<_>>().join("\n");
+        if self.marks.is_empty() { lines(&text) } else { text }
     }
 
     /// For programs: `severity`, `id`, `message`, `note`, `help`, and of the first mark `file`, `line`, `column`, `end_line`,
@@ -120,6 +123,14 @@ impl Diagnostic {
     }
 }
 
+/// Whether a line, colours aside (ECMA-48 section 8.3.117), is nothing but a rule.
+fn is_rule(line: &str) -> bool {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.split_once('m').map_or(part, |(_, text)| text));
+    rest.fold(first, |text, part| text + part).trim() == "|"
+}
+
 fn mark_json(mark: &Mark) -> serde_json::Value {
     let (line, column) = mark.position();
     let (end_line, end_column) = position(&mark.source.text, mark.span.end);
@@ -159,4 +170,25 @@ fn floor(text: &str, at: usize) -> usize {
         at -= 1;
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_place_there_is_no_rule() {
+        let diagnostic = Diagnostic {
+            severity: Severity::Error,
+            id: "unreadable-file",
+            message: "there is no such file".to_owned(),
+            marks: Vec::new(),
+            note: String::new(),
+            help: "make one".to_owned(),
+        };
+        let plain = diagnostic.render(false, Path::new("/"));
+        assert_eq!(plain, "error[unreadable-file]: there is no such file\n = help: make one");
+        let styled = diagnostic.render(true, Path::new("/"));
+        assert_eq!(styled.lines().count(), 2, "{styled:?}");
+    }
 }

@@ -107,7 +107,8 @@ fn folder(context: &mut Context<'_>, table: &Table, node: &Node) -> Option<Model
         PathKind::Missing => {
             context
                 .error("missing-folder", &node.place, format!("there is no folder {}", Context::shown(node, &root)))
-                .help(format!("mkdir -p {}", Context::shown(node, &root)));
+                // Many a folder is the output of a build: an empty one in its place would only hide that.
+                .help("if a build makes it, run the build first; otherwise make the folder, or name the one that you mean");
         }
         PathKind::Other => {
             context
