@@ -28,7 +28,6 @@ mod tls;
 
 pub use answers::Http01Answers;
 pub use authority::roots;
-pub use dns::dns_providers;
 pub use error::CertsError;
 pub use fingerprint::fingerprint;
 pub use manager::{Manager, RenewError};

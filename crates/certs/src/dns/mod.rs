@@ -5,5 +5,4 @@ mod provider;
 mod record;
 
 pub(crate) use lookup::Lookup;
-pub use provider::dns_providers;
 pub(crate) use record::Record;

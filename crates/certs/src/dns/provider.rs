@@ -3,7 +3,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dns_update::{DnsUpdater, TsigAlgorithm};
-use doorstep_model::{Blame, DnsProvider};
+use doorstep_model::{Blame, DNS_PROVIDERS, DnsKind, DnsProvider};
 
 use crate::fault::Fault;
 
@@ -12,25 +12,19 @@ const TIMEOUT: Option<Duration> = Some(Duration::from_secs(30));
 
 type Make = fn(&Settings<'_>) -> Result<DnsUpdater, Problem>;
 
-/// A provider: its name in the configuration, its settings (optional ones with `?`), and how it is made.
-struct Kind(&'static str, &'static [&'static str], Make);
-
-/// Providers by name, with the settings that each takes; a `?` marks those that may be left out. All take `zone?` besides.
-pub fn dns_providers() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    KINDS.iter().map(|Kind(name, settings, _)| (*name, *settings))
-}
-
 /// A client for `provider`.
 pub(crate) fn updater(provider: &DnsProvider) -> Result<DnsUpdater, Fault> {
-    let Some(Kind(name, known, make)) = KINDS.iter().find(|Kind(name, ..)| *name == provider.kind) else {
-        let all: Vec<&str> = dns_providers().map(|(name, _)| name).collect();
+    let known = DnsKind::named(&provider.kind);
+    let make = MAKERS.iter().find(|(name, _)| *name == provider.kind);
+    let (Some(DnsKind { name, settings }), Some((_, make))) = (known, make) else {
+        let all: Vec<&str> = DNS_PROVIDERS.iter().map(|kind| kind.name).collect();
         let what = format!("the DNS provider {:?} is not known.", provider.kind);
         return Err(fault(what, format!("Use one of: {}.", all.join(", "))));
     };
-    let is_known = |key: &str| key == "zone" || known.iter().any(|known| known.trim_end_matches('?') == key);
+    let is_known = |key: &str| known.is_some_and(|kind| kind.takes(key));
     if let Some(unknown) = provider.settings.keys().find(|key| !is_known(key)) {
         let what = format!("the DNS provider {name} has no setting {unknown:?}.");
-        return Err(fault(what, format!("It takes: {}.", known.join(", "))));
+        return Err(fault(what, format!("It takes: {}.", settings.join(", "))));
     }
     make(&Settings(provider)).map_err(|problem| match problem {
         Problem::Missing(key) => {
@@ -70,75 +64,56 @@ impl Settings<'_> {
     }
 }
 
-const KINDS: &[Kind] = &[
-    Kind("rfc2136", &["server", "key_name", "key", "algorithm?"], rfc2136),
-    Kind("arvancloud", &["token"], |s| Ok(DnsUpdater::new_arvancloud(s.get("token")?, TIMEOUT)?)),
-    Kind("bunny", &["token"], |s| Ok(DnsUpdater::new_bunny(s.get("token")?, TIMEOUT)?)),
-    Kind("cloudflare", &["token"], |s| Ok(DnsUpdater::new_cloudflare(s.get("token")?, TIMEOUT)?)),
-    Kind("constellix", &["key", "secret"], |s| {
-        Ok(DnsUpdater::new_constellix(s.get("key")?, s.get("secret")?, TIMEOUT)?)
-    }),
-    Kind("ddnss", &["token"], |s| Ok(DnsUpdater::new_ddnss(s.get("token")?, TIMEOUT)?)),
-    Kind("desec", &["token"], |s| Ok(DnsUpdater::new_desec(s.get("token")?, TIMEOUT)?)),
-    Kind("digitalocean", &["token"], |s| Ok(DnsUpdater::new_digitalocean(s.get("token")?, TIMEOUT)?)),
-    Kind("dnsimple", &["token", "account"], |s| {
-        Ok(DnsUpdater::new_dnsimple(s.get("token")?, s.get("account")?, TIMEOUT)?)
-    }),
-    Kind("dnsmadeeasy", &["key", "secret"], |s| {
-        Ok(DnsUpdater::new_dnsmadeeasy(s.get("key")?, s.get("secret")?, TIMEOUT)?)
-    }),
-    Kind("domeneshop", &["token", "secret"], |s| {
-        Ok(DnsUpdater::new_domeneshop(s.get("token")?, s.get("secret")?, TIMEOUT)?)
-    }),
-    Kind("dreamhost", &["token"], |s| Ok(DnsUpdater::new_dreamhost(s.get("token")?, TIMEOUT)?)),
-    Kind("duckdns", &["token"], |s| Ok(DnsUpdater::new_duckdns(s.get("token")?, TIMEOUT)?)),
-    Kind("dynu", &["token"], |s| Ok(DnsUpdater::new_dynu(s.get("token")?, TIMEOUT)?)),
-    Kind("easydns", &["token", "key"], |s| Ok(DnsUpdater::new_easydns(s.get("token")?, s.get("key")?, TIMEOUT)?)),
-    Kind("exoscale", &["key", "secret"], |s| Ok(DnsUpdater::new_exoscale(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
-    Kind("freemyip", &["token"], |s| Ok(DnsUpdater::new_freemyip(s.get("token")?, TIMEOUT)?)),
-    Kind("gandi", &["token"], |s| Ok(DnsUpdater::new_gandiv5(s.get("token")?, TIMEOUT)?)),
-    Kind("gcore", &["token"], |s| Ok(DnsUpdater::new_gcore(s.get("token")?, TIMEOUT)?)),
-    Kind("glesys", &["user", "key"], |s| Ok(DnsUpdater::new_glesys(s.get("user")?, s.get("key")?, TIMEOUT)?)),
-    Kind("godaddy", &["key", "secret"], |s| Ok(DnsUpdater::new_godaddy(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
-    Kind("hetzner", &["token"], |s| Ok(DnsUpdater::new_hetzner(s.get("token")?, TIMEOUT)?)),
-    Kind("hostingde", &["token"], |s| Ok(DnsUpdater::new_hostingde(s.get("token")?, TIMEOUT)?)),
-    Kind("infomaniak", &["token"], |s| Ok(DnsUpdater::new_infomaniak(s.get("token")?, TIMEOUT)?)),
-    Kind("inwx", &["user", "password"], |s| {
-        Ok(DnsUpdater::new_inwx(s.get("user")?, s.get("password")?, false, TIMEOUT)?)
-    }),
-    Kind("ionos", &["token"], |s| Ok(DnsUpdater::new_ionos(s.get("token")?, TIMEOUT)?)),
-    Kind("ipv64", &["token"], |s| Ok(DnsUpdater::new_ipv64(s.get("token")?, TIMEOUT)?)),
-    Kind("linode", &["token"], |s| Ok(DnsUpdater::new_linode(s.get("token")?, TIMEOUT)?)),
-    Kind("luadns", &["user", "token"], |s| Ok(DnsUpdater::new_luadns(s.get("user")?, s.get("token")?, TIMEOUT)?)),
-    Kind("mythicbeasts", &["user", "password"], |s| {
-        Ok(DnsUpdater::new_mythicbeasts(s.get("user")?, s.get("password")?, TIMEOUT)?)
-    }),
-    Kind("namedotcom", &["user", "token"], |s| {
-        Ok(DnsUpdater::new_namedotcom(s.get("user")?, s.get("token")?, TIMEOUT)?)
-    }),
-    Kind("namesilo", &["token"], |s| Ok(DnsUpdater::new_namesilo(s.get("token")?, TIMEOUT)?)),
-    Kind("netcup", &["customer", "key", "password"], |s| {
-        Ok(DnsUpdater::new_netcup(s.get("customer")?, s.get("key")?, s.get("password")?, TIMEOUT)?)
-    }),
-    Kind("netlify", &["token"], |s| Ok(DnsUpdater::new_netlify(s.get("token")?, TIMEOUT)?)),
-    Kind("ns1", &["token"], |s| Ok(DnsUpdater::new_ns1(s.get("token")?, TIMEOUT)?)),
-    Kind("ovh", &["key", "secret", "consumer_key", "endpoint?"], |s| {
+/// How each of [`DNS_PROVIDERS`] is made.
+const MAKERS: &[(&str, Make)] = &[
+    ("rfc2136", rfc2136),
+    ("arvancloud", |s| Ok(DnsUpdater::new_arvancloud(s.get("token")?, TIMEOUT)?)),
+    ("bunny", |s| Ok(DnsUpdater::new_bunny(s.get("token")?, TIMEOUT)?)),
+    ("cloudflare", |s| Ok(DnsUpdater::new_cloudflare(s.get("token")?, TIMEOUT)?)),
+    ("constellix", |s| Ok(DnsUpdater::new_constellix(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    ("ddnss", |s| Ok(DnsUpdater::new_ddnss(s.get("token")?, TIMEOUT)?)),
+    ("desec", |s| Ok(DnsUpdater::new_desec(s.get("token")?, TIMEOUT)?)),
+    ("digitalocean", |s| Ok(DnsUpdater::new_digitalocean(s.get("token")?, TIMEOUT)?)),
+    ("dnsimple", |s| Ok(DnsUpdater::new_dnsimple(s.get("token")?, s.get("account")?, TIMEOUT)?)),
+    ("dnsmadeeasy", |s| Ok(DnsUpdater::new_dnsmadeeasy(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    ("domeneshop", |s| Ok(DnsUpdater::new_domeneshop(s.get("token")?, s.get("secret")?, TIMEOUT)?)),
+    ("dreamhost", |s| Ok(DnsUpdater::new_dreamhost(s.get("token")?, TIMEOUT)?)),
+    ("duckdns", |s| Ok(DnsUpdater::new_duckdns(s.get("token")?, TIMEOUT)?)),
+    ("dynu", |s| Ok(DnsUpdater::new_dynu(s.get("token")?, TIMEOUT)?)),
+    ("easydns", |s| Ok(DnsUpdater::new_easydns(s.get("token")?, s.get("key")?, TIMEOUT)?)),
+    ("exoscale", |s| Ok(DnsUpdater::new_exoscale(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    ("freemyip", |s| Ok(DnsUpdater::new_freemyip(s.get("token")?, TIMEOUT)?)),
+    ("gandi", |s| Ok(DnsUpdater::new_gandiv5(s.get("token")?, TIMEOUT)?)),
+    ("gcore", |s| Ok(DnsUpdater::new_gcore(s.get("token")?, TIMEOUT)?)),
+    ("glesys", |s| Ok(DnsUpdater::new_glesys(s.get("user")?, s.get("key")?, TIMEOUT)?)),
+    ("godaddy", |s| Ok(DnsUpdater::new_godaddy(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    ("hetzner", |s| Ok(DnsUpdater::new_hetzner(s.get("token")?, TIMEOUT)?)),
+    ("hostingde", |s| Ok(DnsUpdater::new_hostingde(s.get("token")?, TIMEOUT)?)),
+    ("infomaniak", |s| Ok(DnsUpdater::new_infomaniak(s.get("token")?, TIMEOUT)?)),
+    ("inwx", |s| Ok(DnsUpdater::new_inwx(s.get("user")?, s.get("password")?, false, TIMEOUT)?)),
+    ("ionos", |s| Ok(DnsUpdater::new_ionos(s.get("token")?, TIMEOUT)?)),
+    ("ipv64", |s| Ok(DnsUpdater::new_ipv64(s.get("token")?, TIMEOUT)?)),
+    ("linode", |s| Ok(DnsUpdater::new_linode(s.get("token")?, TIMEOUT)?)),
+    ("luadns", |s| Ok(DnsUpdater::new_luadns(s.get("user")?, s.get("token")?, TIMEOUT)?)),
+    ("mythicbeasts", |s| Ok(DnsUpdater::new_mythicbeasts(s.get("user")?, s.get("password")?, TIMEOUT)?)),
+    ("namedotcom", |s| Ok(DnsUpdater::new_namedotcom(s.get("user")?, s.get("token")?, TIMEOUT)?)),
+    ("namesilo", |s| Ok(DnsUpdater::new_namesilo(s.get("token")?, TIMEOUT)?)),
+    ("netcup", |s| Ok(DnsUpdater::new_netcup(s.get("customer")?, s.get("key")?, s.get("password")?, TIMEOUT)?)),
+    ("netlify", |s| Ok(DnsUpdater::new_netlify(s.get("token")?, TIMEOUT)?)),
+    ("ns1", |s| Ok(DnsUpdater::new_ns1(s.get("token")?, TIMEOUT)?)),
+    ("ovh", |s| {
         let endpoint = s.maybe("endpoint").unwrap_or("ovh-eu").parse()?;
         Ok(DnsUpdater::new_ovh(s.get("key")?, s.get("secret")?, s.get("consumer_key")?, endpoint, TIMEOUT)?)
     }),
-    Kind("porkbun", &["key", "secret"], |s| Ok(DnsUpdater::new_porkbun(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
-    Kind("powerdns", &["key", "server", "server_name?"], |s| {
-        Ok(DnsUpdater::new_pdns(s.get("key")?, Some(s.get("server")?), s.maybe("server_name"), TIMEOUT)?)
-    }),
-    Kind("route53", &["key", "secret", "session_token?", "region?", "zone_id?"], route53),
-    Kind("scaleway", &["token"], |s| Ok(DnsUpdater::new_scaleway(s.get("token")?, TIMEOUT)?)),
-    Kind("simplycom", &["user", "key"], |s| Ok(DnsUpdater::new_simplycom(s.get("user")?, s.get("key")?, TIMEOUT)?)),
-    Kind("spaceship", &["key", "secret"], |s| Ok(DnsUpdater::new_spaceship(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
-    Kind("vercel", &["token", "team?"], |s| Ok(DnsUpdater::new_vercel(s.get("token")?, s.maybe("team"), TIMEOUT)?)),
-    Kind("vultr", &["token"], |s| Ok(DnsUpdater::new_vultr(s.get("token")?, TIMEOUT)?)),
-    Kind("websupport", &["key", "secret"], |s| {
-        Ok(DnsUpdater::new_websupport(s.get("key")?, s.get("secret")?, TIMEOUT)?)
-    }),
+    ("porkbun", |s| Ok(DnsUpdater::new_porkbun(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    ("powerdns", |s| Ok(DnsUpdater::new_pdns(s.get("key")?, Some(s.get("server")?), s.maybe("server_name"), TIMEOUT)?)),
+    ("route53", route53),
+    ("scaleway", |s| Ok(DnsUpdater::new_scaleway(s.get("token")?, TIMEOUT)?)),
+    ("simplycom", |s| Ok(DnsUpdater::new_simplycom(s.get("user")?, s.get("key")?, TIMEOUT)?)),
+    ("spaceship", |s| Ok(DnsUpdater::new_spaceship(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
+    ("vercel", |s| Ok(DnsUpdater::new_vercel(s.get("token")?, s.maybe("team"), TIMEOUT)?)),
+    ("vultr", |s| Ok(DnsUpdater::new_vultr(s.get("token")?, TIMEOUT)?)),
+    ("websupport", |s| Ok(DnsUpdater::new_websupport(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
 ];
 
 /// `server` is `192.0.2.53`, `192.0.2.53:5353`, or with `tcp://` or `udp://` before it; over TCP by default, since a
@@ -184,9 +159,10 @@ mod tests {
 
     #[test]
     fn every_provider_can_be_made_of_the_settings_it_names() {
-        for (name, settings) in dns_providers() {
+        assert_eq!(DNS_PROVIDERS.len(), MAKERS.len());
+        for DnsKind { name, settings } in DNS_PROVIDERS {
             let value = |key: &str| match key {
-                "server" if name == "powerdns" => "http://127.0.0.1:8081",
+                "server" if *name == "powerdns" => "http://127.0.0.1:8081",
                 "server" => "127.0.0.1:53",
                 "endpoint" => "ovh-ca",
                 "algorithm" => "hmac-sha512",

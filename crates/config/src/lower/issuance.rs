@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use doorstep_model::{
-    CertificateSource, ChallengeKind, DnsProvider, ExternalAccount, HostPattern, HostPolicy, Issuance, Issuer, Secret,
-    Site,
+    CertificateSource, ChallengeKind, DNS_PROVIDERS, DnsKind, DnsProvider, ExternalAccount, HostPattern, HostPolicy,
+    Issuance, Issuer, Secret, Site,
 };
 
 use crate::context::Context;
+use crate::suggest::nearest;
 use crate::text::host;
 use crate::tree::{Node, Table, Value};
 
@@ -145,7 +146,11 @@ fn dns(context: &mut Context<'_>, file: &Table, table: &Table) -> Option<DnsProv
         settings.insert(entry.key.clone(), Secret::new(value));
     }
     match table.text("provider") {
-        Some(kind) if !kind.is_empty() => Some(DnsProvider { kind: kind.to_ascii_lowercase(), settings }),
+        Some(kind) if !kind.is_empty() => {
+            let kind = kind.to_ascii_lowercase();
+            settle(context, file, table, &kind)?;
+            Some(DnsProvider { kind, settings })
+        }
         _ => {
             if let Some(entry) = file.entry("dns") {
                 context
@@ -155,4 +160,33 @@ fn dns(context: &mut Context<'_>, file: &Table, table: &Table) -> Option<DnsProv
             None
         }
     }
+}
+
+/// Whether the provider is known, and takes what it is given.
+fn settle(context: &mut Context<'_>, file: &Table, table: &Table, kind: &str) -> Option<()> {
+    let entry = table.entry("provider")?;
+    let Some(provider) = DnsKind::named(kind) else {
+        let names = || DNS_PROVIDERS.iter().map(|provider| provider.name);
+        context
+            .error("unknown-dns-provider", &entry.node.place, format!("no DNS provider `{kind}` is known here"))
+            .note(format!("there are {}", names().collect::<Vec<_>>().join(", ")))
+            .meant(nearest(kind, names()));
+        return None;
+    };
+    let mut fits = true;
+    for entry in table.iter().filter(|entry| entry.key != "provider" && !provider.takes(&entry.key)) {
+        context
+            .error("unknown-key", &entry.place, format!("the DNS provider `{kind}` has no setting `{}`", entry.key))
+            .note(format!("it takes {}", provider.all().collect::<Vec<_>>().join(", ")))
+            .meant(nearest(&entry.key, provider.all().filter(|name| !table.has(name))));
+        fits = false;
+    }
+    for name in provider.needed().filter(|name| !table.has(name)) {
+        let place = file.entry("dns").map_or(&entry.place, |dns| &dns.place);
+        context
+            .error("missing-key", place, format!("the DNS provider `{kind}` needs `{name}`"))
+            .help(format!("{name} = \"file:{name}.txt\""));
+        fits = false;
+    }
+    fits.then_some(())
 }

@@ -80,7 +80,7 @@ pub enum ChallengeKind {
 /// Where TXT records can be put.
 #[derive(Clone, Debug)]
 pub struct DnsProvider {
-    /// `rfc2136`, `cloudflare`, `desec`, … as the reference lists them.
+    /// `rfc2136`, `cloudflare`, `desec`, … as [`crate::DNS_PROVIDERS`] lists them.
     pub kind: String,
     /// Named settings of that provider, such as `token`, `server`, `zone`.
     pub settings: BTreeMap<String, Secret<String>>,

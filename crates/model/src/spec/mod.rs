@@ -3,6 +3,7 @@
 mod app;
 mod certificate;
 mod daemon;
+mod dns;
 mod filter;
 mod guard;
 mod pool;
@@ -12,6 +13,7 @@ mod site;
 pub use app::{App, AppCommand, AppListen, AppName, Exec, Job, Orphans, Python, Readiness, ResourceLimits, Schedule};
 pub use certificate::{CertificateSource, ChallengeKind, DnsProvider, ExternalAccount, Issuance, Issuer, Pem, PemPair};
 pub use daemon::{AccessLogSpec, Daemon, Deadlines, LogFormat, LogTarget, Rotation};
+pub use dns::{DNS_PROVIDERS, DnsKind};
 pub use filter::{Compression, CorsPolicy, ErrorPage, Filters, HeaderEdit, Hsts, Rewrite};
 pub use guard::{ByteRate, ForwardAuth, Guards, Logins, Password, RequestRate};
 pub use pool::{
