@@ -167,10 +167,12 @@ fn settle(context: &mut Context<'_>, file: &Table, table: &Table, kind: &str) ->
     let entry = table.entry("provider")?;
     let Some(provider) = DnsKind::named(kind) else {
         let names = || DNS_PROVIDERS.iter().map(|provider| provider.name);
-        context
-            .error("unknown-dns-provider", &entry.node.place, format!("no DNS provider `{kind}` is known here"))
-            .note(format!("there are {}", names().collect::<Vec<_>>().join(", ")))
-            .meant(nearest(kind, names()));
+        let meant = nearest(kind, names());
+        let message = format!("no DNS provider `{kind}` is known here");
+        let draft = context.error("unknown-dns-provider", &entry.node.place, message).meant(meant);
+        if meant.is_none() {
+            draft.note(format!("there are {}", names().collect::<Vec<_>>().join(", ")));
+        }
         return None;
     };
     let mut fits = true;
@@ -185,7 +187,7 @@ fn settle(context: &mut Context<'_>, file: &Table, table: &Table, kind: &str) ->
         let place = file.entry("dns").map_or(&entry.place, |dns| &dns.place);
         context
             .error("missing-key", place, format!("the DNS provider `{kind}` needs `{name}`"))
-            .help(format!("{name} = \"file:{name}.txt\""));
+            .help(format!("{name} = \"…\", or \"file:PATH\" to a file with it"));
         fits = false;
     }
     fits.then_some(())
