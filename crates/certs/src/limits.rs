@@ -40,6 +40,9 @@ pub(crate) const ORDERS_AT_ONCE: usize = 8;
 /// The longest that the manager sleeps, so that a clock that jumps is noticed.
 pub(crate) const NAP: Duration = Duration::from_secs(60);
 
+/// Between two looks whether another manager still works in the state folder.
+pub(crate) const TURN_LOOK: Duration = Duration::from_millis(250);
+
 /// How far the wall clock may run from the monotonic one between two naps before that is said.
 pub(crate) const CLOCK_JUMP: Duration = Duration::from_secs(10 * 60);
 

@@ -1,9 +1,13 @@
 //! The state folder's part that is ours; docs/state.md describes it.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use doorstep_store::{make_private_dir, read_private, write_private, write_public};
+use doorstep_store::{
+    make_private_dir, read_private, write_private, write_private_unsynced, write_public, write_public_unsynced,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +90,32 @@ impl Storage {
         unfold(&dir, pair)
     }
 
+    /// Keeps one that can be made again, which is why nothing waits for the disk: after a crash of the computer it may be
+    /// damaged. A thousand of them are made in the time in which a disk takes thirty.
+    pub fn keep_local(&self, name: &CertName, pair: &Pair, meta: &Meta) -> io::Result<()> {
+        let dir = self.make(self.certificate_dir(name))?;
+        // Of an authority's, which the name had before.
+        let _ = std::fs::remove_file(dir.join("next.pem"));
+        write_private_unsynced(&dir.join("key.pem"), pair.key.as_bytes())?;
+        write_public_unsynced(&dir.join("chain.pem"), pair.chain.as_bytes())?;
+        write_private_unsynced(&dir.join("meta.json"), &to_json(meta)?)
+    }
+
+    /// The right to be the only one who works here; `None` while somebody else has it. It ends when the file is closed.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn lock(&self) -> io::Result<Option<File>> {
+        make_private_dir(&self.dir)?;
+        let path = self.dir.join("manager.lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     pub fn meta(&self, name: &CertName) -> Meta {
         read_json(&self.certificate_dir(name).join("meta.json")).unwrap_or_default()
     }
@@ -152,7 +182,11 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
 }
 
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    write_private(path, format!("{:#}\n", serde_json::to_value(value)?).as_bytes())
+    write_private(path, &to_json(value)?)
+}
+
+fn to_json(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    Ok(format!("{:#}\n", serde_json::to_value(value)?).into_bytes())
 }
 
 #[cfg(test)]
@@ -186,6 +220,30 @@ mod tests {
         assert!(!folder.join("next.pem").exists());
         assert_eq!(storage.pair(&name).unwrap().chain, pair(2).chain);
         assert_eq!(storage.pair(&name).unwrap().key.trim(), pair(2).key.trim());
+    }
+
+    #[test]
+    fn a_local_one_takes_the_place_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = Storage::new(dir.path());
+        let name: CertName = "a.localhost".parse().unwrap();
+        let folder = storage.make(storage.certificate_dir(&name)).unwrap();
+        write_private(&folder.join("next.pem"), join(&pair(1)).as_bytes()).unwrap();
+        let meta = Meta { issuer: "local".to_owned(), ..Meta::default() };
+        storage.keep_local(&name, &pair(2), &meta).unwrap();
+        assert_eq!((storage.pair(&name).unwrap(), storage.meta(&name)), (pair(2), meta));
+        let mode = |file: &str| std::fs::metadata(folder.join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("key.pem"), mode("meta.json"), mode("chain.pem")), (0o600, 0o600, 0o644));
+    }
+
+    #[test]
+    fn one_lock_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = Storage::new(&dir.path().join("tls"));
+        let first = storage.lock().unwrap();
+        assert!(first.is_some() && storage.lock().unwrap().is_none());
+        drop(first);
+        assert!(storage.lock().unwrap().is_some());
     }
 
     #[test]

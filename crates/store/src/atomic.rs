@@ -40,7 +40,7 @@ pub fn read_private(path: &Path) -> io::Result<String> {
 /// # Errors
 /// The system's. The old file, if any, is then untouched.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, 0o600)
+    replace(path, bytes, 0o600, Sync::Now)
 }
 
 /// The same for a file that everybody may read.
@@ -48,29 +48,55 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// The system's. The old file, if any, is then untouched.
 pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, 0o644)
+    replace(path, bytes, 0o644, Sync::Now)
 }
 
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+/// As [`write_private`], for what can be made again: it does not wait for the disk. The end of this process does it no
+/// harm; after a crash of the computer there may be half of it, or nothing.
+///
+/// # Errors
+/// The system's. The old file, if any, is then untouched.
+pub fn write_private_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, 0o600, Sync::Later)
+}
+
+/// The same for a file that everybody may read.
+///
+/// # Errors
+/// The system's. The old file, if any, is then untouched.
+pub fn write_public_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, 0o644, Sync::Later)
+}
+
+/// When bytes are certain to be on the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Now,
+    Later,
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".tmp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
-    let written = write_and_rename(&temporary, path, bytes, mode);
+    let written = write_and_rename(&temporary, path, bytes, mode, sync);
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-fn write_and_rename(temporary: &PathBuf, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn write_and_rename(temporary: &PathBuf, path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> io::Result<()> {
     // What an earlier process of the same number left behind may have other permissions.
     let _ = fs::remove_file(temporary);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
+    if sync == Sync::Now {
+        file.sync_all()?;
+    }
     fs::rename(temporary, path)?;
-    if let Some(dir) = path.parent() {
+    if let Some(dir) = path.parent().filter(|_| sync == Sync::Now) {
         File::open(dir)?.sync_all()?;
     }
     Ok(())
@@ -107,6 +133,8 @@ mod tests {
         write_private(&file, b"old").unwrap();
         write_private(&file, b"new").unwrap();
         assert_eq!(read_private(&file).unwrap(), "new");
+        write_private_unsynced(&file, b"newer").unwrap();
+        assert_eq!((read_private(&file).unwrap().as_str(), mode(&file)), ("newer", 0o600));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         // A folder in the way cannot be replaced by a file.
         let blocked = dir.path().join("blocked.pem");

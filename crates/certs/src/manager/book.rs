@@ -150,16 +150,23 @@ impl Shared {
             return held;
         }
         held.meta = self.storage.meta(held.name());
-        match self.storage.pair(held.name()) {
-            Ok(pair) => {
-                if let Err(error) = self.serve(&mut held, &pair) {
-                    findings.push(damaged(held.name(), &self.storage.certificate_dir(held.name()), &error));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => findings.push(damaged(held.name(), &self.storage.certificate_dir(held.name()), &error)),
-        }
+        self.load_pair(&mut held, findings);
         held
+    }
+
+    /// Serves what is kept.
+    pub(super) fn load_pair(&self, held: &mut Held, findings: &mut Vec<Finding>) {
+        let served = match self.storage.pair(held.name()) {
+            Ok(pair) => self.serve(held, &pair).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        // One of our own is made again, and nobody has lost anything by it.
+        if let Err(error) = served
+            && held.source != Source::Local
+        {
+            findings.push(damaged(held.name(), &self.storage.certificate_dir(held.name()), &error));
+        }
     }
 
     /// What needs no waiting: files as they are now, and certificates of our own.
@@ -224,8 +231,11 @@ impl Shared {
     /// Tries to keep it.
     pub(super) fn store(&self, held: &mut Held, pair: Pair) {
         let name = held.names[0].clone();
-        let kept =
-            self.disk(|| self.storage.keep(&name, &pair)) && self.disk(|| self.storage.keep_meta(&name, &held.meta));
+        let kept = if held.source == Source::Local {
+            self.disk(|| self.storage.keep_local(&name, &pair, &held.meta))
+        } else {
+            self.disk(|| self.storage.keep(&name, &pair)) && self.disk(|| self.storage.keep_meta(&name, &held.meta))
+        };
         if kept {
             self.disk_full.store(false, Ordering::Relaxed);
             self.storage.forget_order(&name);

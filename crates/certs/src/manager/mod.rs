@@ -4,6 +4,7 @@ mod book;
 mod clock;
 mod report;
 mod run;
+mod turn;
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use book::Book;
 
 /// Obtains certificates and renews them. A clone is the same manager.
 ///
-/// Only one may work with a state folder at a time.
+/// Only one works with a state folder at a time: [`Manager::run`] waits for its turn.
 #[derive(Clone)]
 pub struct Manager {
     shared: Arc<Shared>,
@@ -84,7 +85,8 @@ impl Manager {
         shared.wake.notify_one();
     }
 
-    /// Works until [`Manager::stop`], or until it is dropped. Writes files: give it a runtime that is none of the data plane's.
+    /// Works until [`Manager::stop`], or until it is dropped, once no other manager works in the state folder; what that one
+    /// did is taken over. Writes files: give it a runtime that is none of the data plane's.
     pub async fn run(self) {
         run::run(self.shared).await;
     }

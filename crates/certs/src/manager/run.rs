@@ -25,6 +25,8 @@ struct Job {
 }
 
 pub(super) async fn run(shared: Arc<Shared>) {
+    let Some(_turn) = shared.turn().await else { return };
+    shared.catch_up();
     shared.book.lock().held.values_mut().for_each(|held| held.busy = false);
     let mut under_way = FuturesUnordered::new();
     let mut clock = ClockWatch::new(SystemTime::now(), Instant::now());
