@@ -1,6 +1,7 @@
 //! What was asked of each authority lately, so that no fault, not even a crash loop, uses up what it allows.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -105,12 +106,12 @@ fn full_until<'a>(
     times.get(first_that_must_go).map(|at| *at + window)
 }
 
-/// The last two labels. Too much for `example.co.uk`, whose limit is then shared with others of `co.uk`: on the safe side.
+/// What somebody registered, by the Public Suffix List, as Let's Encrypt counts: `example.co.uk`, `me.duckdns.org`.
 fn registered_domain(name: &str) -> &str {
-    match name.rmatch_indices('.').nth(1) {
-        Some((dot, _)) => &name[dot + 1..],
-        None => name,
+    if name.parse::<IpAddr>().is_ok() {
+        return name;
     }
+    psl::domain_str(name.trim_start_matches("*.")).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -171,6 +172,9 @@ mod tests {
         assert_eq!(registered_domain("a.b.example.com"), "example.com");
         assert_eq!(registered_domain("*.example.com"), "example.com");
         assert_eq!(registered_domain("com"), "com");
+        assert_eq!(registered_domain("www.example.co.uk"), "example.co.uk");
+        assert_eq!(registered_domain("nas.me.duckdns.org"), "me.duckdns.org");
+        assert_eq!(registered_domain("192.0.2.1"), "192.0.2.1");
         let mut ledger = Ledger::default();
         for _ in 0..LEDGER_ENTRIES + 5 {
             ledger.record("ca", Deed::Order, "a", now());
