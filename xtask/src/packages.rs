@@ -25,6 +25,7 @@ pub const TESTS: &[Need] = &[
     need("h2load", "nghttp2-client", "end-to-end tests of HTTP/2 with many streams"),
     need("tmux", "tmux", "end-to-end tests of the terminal"),
     need("unzip", "unzip", "end-to-end tests of zip downloads"),
+    need("pagekite", "pagekite", "tests of tunnels to and from stock PageKite"),
     need("pebble", "pebble", "tests of certificates from an authority"),
     need("ip", "iproute2", "end-to-end tests of addresses"),
     need("nft", "nftables", "end-to-end tests of firewalls"),

@@ -75,3 +75,13 @@ fn files_read() {
 fn files_upload() {
     replay("files_upload", checks::files::upload);
 }
+
+#[test]
+fn pagekite_back_end() {
+    replay("pagekite_back_end", checks::pagekite::back_end);
+}
+
+#[test]
+fn pagekite_front_end() {
+    replay("pagekite_front_end", checks::pagekite::front_end);
+}

@@ -1,4 +1,5 @@
 //! Wire formats and protocol machines, without IO: bytes in, values out. Clocks and randomness are arguments.
 
 pub mod http1;
+pub mod pagekite;
 pub mod proxy_header;

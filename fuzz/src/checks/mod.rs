@@ -7,6 +7,7 @@ pub mod config;
 pub mod connection;
 pub mod files;
 pub mod guard;
+pub mod pagekite;
 pub mod path;
 pub mod proxy_header;
 pub mod request_head;
