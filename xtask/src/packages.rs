@@ -40,6 +40,7 @@ pub const BENCHMARKS: &[Need] = &[
     need("wrk", "wrk", "load over HTTP/1.1"),
     need("h2load", "nghttp2-client", "load over HTTP/2"),
     need("openssl", "openssl", "the peers' certificate"),
+    need("python3", "python3", "idle connections, and load over TLS under many names"),
     need("taskset", "util-linux", "one core each"),
 ];
 

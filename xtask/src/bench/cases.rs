@@ -2,6 +2,7 @@
 
 use super::load::{LoadKind, Tool};
 use super::peers::{Peer, Setup};
+use super::sites::{Serve, Sites, UNDER_LOAD};
 
 /// One row of the table.
 pub struct Case {
@@ -59,6 +60,24 @@ pub const ALL: &[Case] = &[
     files("static-100b", "a file of 100 B, 64 connections", "100b.bin", 64, 0.6),
     files("static-10k", "a file of 10 kB, 64 connections", "10k.bin", 64, 0.7),
     files("static-1m", "a file of 1 MB, 16 connections", "1m.bin", 16, 0.6),
+    many("up-static", "100 sites, each a folder: 100 B, 64 connections", Serve::Files, 0.6),
+    many("up-proxy", "100 sites in front of an app: 100 B, 64 connections", Serve::App, 0.95),
+    Case {
+        setup: Setup::Sites(Sites::under_load(Serve::App, true)),
+        load: LoadKind {
+            tool: Tool::Handshakes(UNDER_LOAD),
+            path: "100b.bin",
+            connections: 16,
+            tls: true,
+            close: true,
+        },
+        ..many(
+            "up-tls",
+            "100 sites with a certificate each: 100 B, a full TLS 1.3 handshake per request",
+            Serve::App,
+            0.65,
+        )
+    },
 ];
 
 const fn proxy(name: &'static str, title: &'static str, path: &'static str, connections: u32, goal: f64) -> Case {
@@ -78,6 +97,20 @@ const fn files(name: &'static str, title: &'static str, path: &'static str, conn
         title,
         setup: Setup::Files,
         load: wrk(path, connections, false, false),
+        peers: FILE_SERVERS,
+        goal: Goal::OfNginx(goal),
+    }
+}
+
+/// `doorstep up` with all its defaults.
+const fn many(name: &'static str, title: &'static str, serve: Serve, goal: f64) -> Case {
+    let tool = Tool::WrkOverSites(UNDER_LOAD);
+    Case {
+        name,
+        title,
+        setup: Setup::Sites(Sites::under_load(serve, false)),
+        load: LoadKind { tool, path: "100b.bin", connections: 64, tls: false, close: false },
+        // haproxy has no sites.
         peers: FILE_SERVERS,
         goal: Goal::OfNginx(goal),
     }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::peers::{Server, pinned};
+use super::peers::{Server, Sign, pinned};
 use crate::sh;
 
 /// The core that servers under test run on.
@@ -34,6 +35,8 @@ impl Lab {
             fs::remove_dir_all(&folder)?; // Access logs of the last run.
         }
         fs::create_dir_all(&files)?;
+        // Started by root, what talks to the network is somebody without rights, in doorstep as in others.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         for (name, size) in [("100b.bin", 100), ("10k.bin", 10 << 10), ("1m.bin", 1 << 20)] {
             fs::write(files.join(name), vec![b'x'; size])?;
         }
@@ -74,7 +77,8 @@ impl Lab {
         fs::write(folder.join("app.conf"), config)?;
         let mut nginx = pinned(LOAD_CORE, "nginx");
         nginx.arg("-p").arg(&folder).args(["-c", "app.conf"]);
-        let app = Server::spawn(nginx, app_port, false, &folder.join("app.log"))?;
+        let sign = Sign { port: app_port, tls: false, host: None };
+        let app = Server::spawn(nginx, sign, &folder.join("app.log"))?;
         Ok(Self { folder, app_port, _app: app })
     }
 }

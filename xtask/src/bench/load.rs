@@ -1,4 +1,4 @@
-//! wrk and h2load, and what their reports say.
+//! What makes the load (wrk, h2load, a program of our own), and what their reports say.
 
 use std::fs;
 
@@ -23,7 +23,13 @@ pub struct LoadKind {
 
 pub enum Tool {
     Wrk,
-    H2load { streams: u32 },
+    /// Requests to this many sites in turn, whatever the connection.
+    WrkOverSites(usize),
+    H2load {
+        streams: u32,
+    },
+    /// A handshake per request, under the names of this many sites in turn: `wrk` has one name only.
+    Handshakes(usize),
 }
 
 /// What came of it.
@@ -55,7 +61,7 @@ impl LoadKind {
         let url = format!("{}://127.0.0.1:{port}/{}", if self.tls { "https" } else { "http" }, self.path);
         let connections = self.connections.to_string();
         match self.tool {
-            Tool::Wrk => {
+            Tool::Wrk | Tool::WrkOverSites(_) => {
                 let mut wrk = pinned(LOAD_CORE, "wrk");
                 wrk.args([
                     "-t",
@@ -71,6 +77,11 @@ impl LoadKind {
                 if self.close {
                     wrk.args(["-H", "Connection: close"]);
                 }
+                if let Tool::WrkOverSites(count) = self.tool {
+                    let script = lab.folder.join("hosts.lua");
+                    fs::write(&script, over_sites(count))?;
+                    wrk.arg("-s").arg(script);
+                }
                 let report = sh::read(wrk.arg(url))?;
                 parse_wrk(&report).with_context(|| format!("wrk's report cannot be read:\n{report}"))
             }
@@ -83,8 +94,38 @@ impl LoadKind {
                 let times = fs::read_to_string(&log)?;
                 parse_h2load(&report, &times).with_context(|| format!("h2load's report cannot be read:\n{report}"))
             }
+            Tool::Handshakes(count) => {
+                let mut python = pinned(LOAD_CORE, "python3");
+                python.args(["-c", include_str!("handshakes.py"), &port.to_string(), &seconds.to_string()]);
+                python.args([&connections, &count.to_string(), self.path]);
+                let report = sh::read(&mut python)?;
+                parse_handshakes(&report, seconds).with_context(|| format!("odd report: {report}"))
+            }
         }
     }
+}
+
+/// A script for wrk (its SCRIPTING file): each request goes to the next site.
+fn over_sites(count: usize) -> String {
+    format!(
+        "local requests, turn = {{}}, 0
+         init = function()
+           for number = 0, {count} - 1 do
+             requests[number] = wrk.format('GET', wrk.path, {{ Host = 's' .. number .. '.example.com' }})
+           end
+         end
+         request = function()
+           turn = (turn + 1) % {count}
+           return requests[turn]
+         end"
+    )
+}
+
+fn parse_handshakes(report: &str, seconds: u32) -> Option<Load> {
+    let figures: Vec<f64> = report.split_whitespace().map_while(|figure| figure.parse().ok()).collect();
+    let &[requests, errors, p50_ms, p99_ms] = figures.as_slice() else { return None };
+    let requests_per_second = requests / f64::from(seconds);
+    Some(Load { requests: requests as u64, requests_per_second, p50_ms, p99_ms, errors: errors as u64 })
 }
 
 fn parse_wrk(report: &str) -> Option<Load> {

@@ -5,11 +5,14 @@
 //! and the app behind the proxies share the other one.
 
 mod cases;
+mod footprint;
 mod idle;
 mod lab;
 mod load;
 mod peers;
 mod process;
+mod reload;
+mod sites;
 mod spread;
 mod table;
 
@@ -17,10 +20,14 @@ use anyhow::{Result, bail};
 
 use crate::{packages, sh};
 use cases::Case;
+use footprint::Footprint;
+use idle::Idle;
 use lab::Lab;
 use load::Load;
 use peers::{Cores, Peer, Server};
 use process::CpuTime;
+use reload::Reload;
+use spread::Spread;
 
 /// How often each cell is measured; the median counts.
 const ROUNDS: usize = 3;
@@ -36,6 +43,16 @@ pub struct Cell {
     pub p99_ms: f64,
     /// Answers that were no success, and connections that broke, in all rounds.
     pub errors: u64,
+}
+
+/// All that was measured.
+#[derive(Default)]
+pub struct Figures {
+    pub cells: Vec<Cell>,
+    pub idle: Vec<Idle>,
+    pub spread: Vec<Spread>,
+    pub reloads: Vec<Reload>,
+    pub footprints: Vec<Footprint>,
 }
 
 /// Runs the named cases, or all of them; only a full run writes docs/benchmarks.md.
@@ -62,15 +79,24 @@ pub fn run(names: &[&str]) -> Result<()> {
 
     let wanted = |name: &str| names.is_empty() || names.contains(&name);
     let lab = Lab::new()?;
-    let mut cells = Vec::new();
+    let mut figures = Figures::default();
     for case in cases::ALL.iter().filter(|case| wanted(case.name)) {
-        cells.extend(measure(case, &lab)?);
+        figures.cells.extend(measure(case, &lab)?);
     }
-    let idle = idle::ALL.iter().filter(|case| wanted(case.name)).map(|case| idle::measure(case, &lab));
-    let idle = idle.collect::<Result<Vec<_>>>()?.concat();
-    let spread = if wanted(spread::NAME) { spread::measure(&lab)? } else { Vec::new() };
+    for case in idle::ALL.iter().filter(|case| wanted(case.name)) {
+        figures.idle.extend(idle::measure(case, &lab)?);
+    }
+    if wanted(spread::NAME) {
+        figures.spread = spread::measure(&lab)?;
+    }
+    if wanted(reload::NAME) {
+        figures.reloads = reload::measure(&lab)?;
+    }
+    for case in footprint::ALL.iter().filter(|case| wanted(case.name)) {
+        figures.footprints.extend(footprint::measure(case, &lab)?);
+    }
 
-    let page = table::page(busy, &cells, &idle, &spread)?;
+    let page = table::page(busy, &figures)?;
     if names.is_empty() {
         table::write(&page)?;
     }
@@ -80,7 +106,9 @@ pub fn run(names: &[&str]) -> Result<()> {
 
 fn names_of_cases() -> Vec<&'static str> {
     let loads = cases::ALL.iter().map(|case| case.name);
-    loads.chain(idle::ALL.iter().map(|case| case.name)).chain([spread::NAME]).collect()
+    let footprints = footprint::ALL.iter().map(|case| case.name);
+    let idle = idle::ALL.iter().map(|case| case.name);
+    loads.chain(idle).chain([spread::NAME, reload::NAME]).chain(footprints).collect()
 }
 
 /// All servers of a case, started once, loaded in turn, round after round.

@@ -2,6 +2,7 @@
 //! for as many connections and requests as the load makes.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::lab::{Lab, SERVER_CORE, free_port};
+use super::lab::{LOAD_CORE, Lab, SERVER_CORE, free_port};
+use super::sites::{self, Revision, Sites};
 use crate::sh;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,14 @@ pub enum Setup {
     Proxy { tls: bool },
     /// Serves the lab's files.
     Files,
+    /// Many names on one port: `doorstep up` with all its defaults.
+    Sites(Sites),
+}
+
+impl Setup {
+    pub fn tls(self) -> bool {
+        matches!(self, Self::Proxy { tls: true } | Self::Sites(Sites { tls: true, .. }))
+    }
 }
 
 /// Where a server may run, which is also its number of workers.
@@ -76,6 +86,11 @@ impl Peer {
             fs::write(&path, text)?;
             Ok(path)
         };
+        if let Setup::Sites(sites) = setup {
+            let config = sites.write(self, lab, port, Revision::default())?;
+            self.many_sites(&mut command, lab, &config);
+            return Ok(command);
+        }
         match self {
             Self::Doorstep => {
                 command.args(["share", "--local", "--quiet", "--port", &port.to_string(), "--log"]);
@@ -84,7 +99,7 @@ impl Peer {
                     Setup::Proxy { tls } => {
                         command.arg(format!("http://127.0.0.1:{}", lab.app_port)).args(tls.then_some("--tls"));
                     }
-                    Setup::Files => {
+                    Setup::Files | Setup::Sites(_) => {
                         command.arg(lab.folder.join("files"));
                     }
                 }
@@ -107,6 +122,31 @@ impl Peer {
         Ok(command)
     }
 
+    /// The same with a configuration of many sites.
+    fn many_sites(self, command: &mut Command, lab: &Lab, config: &Path) {
+        match self {
+            Self::Nginx => command.arg("-p").arg(&lab.folder).arg("-c").arg(config),
+            Self::Caddy => {
+                command.env("GOMAXPROCS", "1").env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
+                command.args(["run", "--adapter", "caddyfile", "--config"]).arg(config)
+            }
+            Self::Doorstep | Self::Haproxy => command.args(["up", "--config"]).arg(config),
+        };
+        command.env("HOME", &lab.folder);
+    }
+
+    /// Has a server of many sites read its configuration again, and ends when it says that it did (nginx: that it will).
+    pub fn reload(self, lab: &Lab, config: &Path) -> Command {
+        let mut command = pinned(LOAD_CORE, self.program());
+        match self {
+            Self::Nginx => command.arg("-p").arg(&lab.folder).arg("-c").arg(config).args(["-s", "reload"]),
+            Self::Caddy => command.args(["reload", "--adapter", "caddyfile", "--config"]).arg(config),
+            Self::Doorstep | Self::Haproxy => command.args(["reload", "--config"]).arg(config),
+        };
+        command.env("HOME", &lab.folder);
+        command
+    }
+
     fn program(self) -> std::ffi::OsString {
         match self {
             Self::Doorstep => doorstep().into(),
@@ -126,7 +166,7 @@ fn nginx(setup: Setup, lab: &Lab, port: u16, workers: u32) -> String {
         Setup::Proxy { tls } => {
             (tls, "proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection '';".to_owned())
         }
-        Setup::Files => (false, format!("root {folder}/files;")),
+        Setup::Files | Setup::Sites(_) => (false, format!("root {folder}/files;")),
     };
     let secure = if tls { "ssl http2" } else { "" };
     format!(
@@ -164,7 +204,7 @@ fn caddy(setup: Setup, lab: &Lab, port: u16) -> String {
     };
     let place = match setup {
         Setup::Proxy { .. } => format!("reverse_proxy 127.0.0.1:{}", lab.app_port),
-        Setup::Files => format!("root * {folder}/files\n  file_server"),
+        Setup::Files | Setup::Sites(_) => format!("root * {folder}/files\n  file_server"),
     };
     format!(
         "{{\n  admin off\n  auto_https disable_redirects\n  default_sni localhost\n}}\n\
@@ -185,34 +225,41 @@ pub struct Server {
     pub port: u16,
 }
 
+/// How to find out whether a server is up.
+#[derive(Clone, Copy)]
+pub struct Sign<'a> {
+    pub port: u16,
+    /// Then it is enough that it accepts connections.
+    pub tls: bool,
+    /// Else it has to answer 200 under this name, or under its address.
+    pub host: Option<&'a str>,
+}
+
 impl Server {
     /// # Errors
     /// When it does not start to listen.
     pub fn start(peer: Peer, setup: Setup, lab: &Lab, cores: Cores) -> Result<Self> {
         let port = free_port()?;
-        let tls = setup == Setup::Proxy { tls: true };
-        Self::spawn(
-            peer.command(setup, lab, port, cores)?,
-            port,
-            tls,
-            &lab.folder.join(format!("{}-{port}.log", peer.name())),
-        )
+        let host = matches!(setup, Setup::Sites(_)).then(|| sites::host(0));
+        let sign = Sign { port, tls: setup.tls(), host: host.as_deref() };
+        let log = lab.folder.join(format!("{}-{port}.log", peer.name()));
+        Self::spawn(peer.command(setup, lab, port, cores)?, sign, &log)
     }
 
     /// # Errors
     /// When the program cannot be started, ends, or does not listen in time; the message has its output.
-    pub fn spawn(mut command: Command, port: u16, tls: bool, log: &Path) -> Result<Self> {
+    pub fn spawn(mut command: Command, sign: Sign, log: &Path) -> Result<Self> {
         let output = File::create(log)?;
         command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
-        let mut server = Self { child, port };
-        let deadline = Instant::now() + Duration::from_secs(15);
-        while !server.answers(tls) {
+        let mut server = Self { child, port: sign.port };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !sign.is_there() {
             if let Some(status) = server.child.try_wait()? {
                 bail!("{command:?} ended with {status}: {}", fs::read_to_string(log)?);
             }
             if Instant::now() > deadline {
-                bail!("{command:?} does not answer on port {port}: {}", fs::read_to_string(log)?);
+                bail!("{command:?} does not answer on port {}: {}", sign.port, fs::read_to_string(log)?);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -222,18 +269,26 @@ impl Server {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+}
 
-    /// Whether it says 200; over TLS, whether it accepts a connection.
-    fn answers(&self, tls: bool) -> bool {
-        use std::io::{Read, Write};
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-        let request = format!("GET /100b.bin HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n", self.port);
-        let mut answer = [0; 12];
-        tls || (stream.write_all(request.as_bytes()).is_ok()
-            && stream.read_exact(&mut answer).is_ok()
-            && answer.ends_with(b"200"))
+impl Sign<'_> {
+    fn is_there(self) -> bool {
+        if self.tls {
+            return TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+        }
+        let host = self.host.map_or_else(|| format!("127.0.0.1:{}", self.port), str::to_owned);
+        ask(self.port, &host, "/100b.bin").is_some_and(|answer| answer.get(9..12) == Some("200"))
     }
+}
+
+/// One request on a connection of its own, and all that comes back; nothing if it cannot be had.
+pub fn ask(port: u16, host: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 impl Drop for Server {

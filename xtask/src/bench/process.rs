@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// Ticks per second of the times in /proc: USER_HZ, which is 100 on every Linux that Debian runs on.
 const TICKS: u64 = 100;
 
-/// CPU time, user and system, of a process and all its children so far.
+/// CPU time, user and system, of a process and all its children so far, those that have ended included.
 #[derive(Clone, Copy)]
 pub struct CpuTime(Duration);
 
@@ -17,7 +17,19 @@ impl CpuTime {
     /// # Errors
     /// When the process has ended.
     pub fn of(pid: u32) -> Result<Self> {
-        Ok(Self(family(pid)?.iter().filter_map(|&pid| cpu_time(&format!("/proc/{pid}/stat")).ok()).sum()))
+        let spent = |&pid: &u32| {
+            let stat = format!("/proc/{pid}/stat");
+            Some(cpu_time(&stat, OWN).ok()? + cpu_time(&stat, ENDED).ok()?)
+        };
+        Ok(Self(family(pid)?.iter().filter_map(spent).sum()))
+    }
+
+    /// Of all children of ours that have ended, and theirs: what a command took, if it is asked before and after.
+    ///
+    /// # Errors
+    /// When /proc is not there.
+    pub fn of_ended_children() -> Result<Self> {
+        Ok(Self(cpu_time("/proc/self/stat", ENDED)?))
     }
 
     pub fn since(self, earlier: Self) -> Duration {
@@ -35,7 +47,7 @@ pub fn threads(pid: u32) -> Result<BTreeMap<u32, Duration>> {
         for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
             let name = entry?.file_name();
             let Some(thread) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            if let Ok(time) = cpu_time(&format!("/proc/{pid}/task/{thread}/stat")) {
+            if let Ok(time) = cpu_time(&format!("/proc/{pid}/task/{thread}/stat"), OWN) {
                 times.insert(thread, time);
             }
         }
@@ -54,6 +66,21 @@ pub fn resident(pid: u32) -> Result<u64> {
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
     Ok(family(pid)?.iter().filter_map(kilobytes).sum::<u64>() * 1024)
+}
+
+/// Proportional set size in bytes of each process of a family, the oldest first: resident memory, in which a page that
+/// several processes have counts to each of them in part (smaps_rollup in proc_pid_smaps(5)).
+///
+/// # Errors
+/// When a process has ended, or belongs to somebody else.
+pub fn proportional(pid: u32) -> Result<Vec<u64>> {
+    let of = |pid: u32| -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+            .with_context(|| format!("the memory of process {pid} cannot be seen"))?;
+        let line = text.lines().find(|line| line.starts_with("Pss:")).context("odd smaps_rollup")?;
+        Ok(line.split_whitespace().nth(1).context("odd smaps_rollup")?.parse::<u64>()? * 1024)
+    };
+    family(pid)?.into_iter().map(of).collect()
 }
 
 /// Programs that wanted to run, on average over the last minute (proc_loadavg(5)).
@@ -83,11 +110,15 @@ fn family(pid: u32) -> Result<Vec<u32>> {
     Ok(family)
 }
 
-fn cpu_time(stat: &str) -> Result<Duration> {
+/// Where /proc/…/stat has the times of a process itself, and where those of its children that have ended.
+const OWN: [usize; 2] = [11, 12];
+const ENDED: [usize; 2] = [13, 14];
+
+fn cpu_time(stat: &str, at: [usize; 2]) -> Result<Duration> {
     let text = fs::read_to_string(stat)?;
     let fields = fields(&text).context("odd stat line")?;
     let ticks = |at: usize| -> Result<u64> { Ok(fields.get(at).context("short stat line")?.parse()?) };
-    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 1000 / TICKS))
+    Ok(Duration::from_millis((ticks(at[0])? + ticks(at[1])?) * 1000 / TICKS))
 }
 
 /// The fields after the program's name, which may itself have spaces and parentheses: state, parent, …
@@ -103,6 +134,7 @@ mod tests {
     fn this_very_process() {
         let me = std::process::id();
         assert!(resident(me).unwrap() > 100_000);
+        assert!(proportional(me).unwrap()[0] > 100_000);
         assert!(threads(me).unwrap().contains_key(&me));
         assert!(CpuTime::of(u32::MAX).is_err());
     }

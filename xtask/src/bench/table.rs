@@ -5,11 +5,11 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::Cell;
 use super::cases::{self, Goal};
 use super::idle::{self, Idle};
 use super::peers::Peer;
 use super::spread::Spread;
+use super::{Cell, Figures, footprint, reload};
 use crate::sh;
 
 /// What stands below this line in docs/benchmarks.md is written by hand and kept.
@@ -19,7 +19,8 @@ const KEPT_BELOW: &str = "<!-- kept by `cargo xtask bench`: what stands below is
 ///
 /// # Errors
 /// When a peer does not tell its version.
-pub fn page(load: f64, cells: &[Cell], idle: &[Idle], spread: &[Spread]) -> Result<String> {
+pub fn page(load: f64, figures: &Figures) -> Result<String> {
+    let Figures { cells, idle, spread, reloads, footprints } = figures;
     let mut page = introduction()?;
     if load > 1.0 {
         let _ = writeln!(
@@ -37,6 +38,12 @@ pub fn page(load: f64, cells: &[Cell], idle: &[Idle], spread: &[Spread]) -> Resu
     }
     if !spread.is_empty() {
         page += &spread_table(spread);
+    }
+    if !reloads.is_empty() {
+        page += &reload::section(reloads);
+    }
+    if !footprints.is_empty() {
+        page += &footprint::section(footprints);
     }
     page += "\n## Goals not reached\n\n";
     if short.is_empty() {
