@@ -71,7 +71,7 @@ impl Sites {
         let (http, https) = if self.tls { (String::new(), listen) } else { (listen, String::new()) };
         let mut text = format!(
             "listen = {{ http = [{http}], https = [{https}] }}\n\
-             log = {{ access = \"{folder}/access-{port}.log\" }}\n\
+             log = {{ access = \"{folder}/state-{port}/logs/access.log\" }}\n\
              daemon = {{ state = \"{folder}/state-{port}\" }}\n"
         );
         for number in 0..self.count {
@@ -132,7 +132,7 @@ impl Sites {
         let scheme = if self.tls { "https" } else { "http" };
         // Its door for reloads. Not a port: the number would have to be free.
         let mut text = format!(
-            "{{\n  admin unix/{folder}/caddy-{port}.sock\n  auto_https disable_redirects\n  persist_config off\n}}\n"
+            "{{\n  admin unix/{folder}/caddy-{port}.sock\n  auto_https disable_redirects\n}}\n"
         );
         for number in 0..self.count {
             let place = match self.place(number) {
