@@ -131,9 +131,7 @@ impl Sites {
         let folder = lab.folder.display();
         let scheme = if self.tls { "https" } else { "http" };
         // Its door for reloads. Not a port: the number would have to be free.
-        let mut text = format!(
-            "{{\n  admin unix/{folder}/caddy-{port}.sock\n  auto_https disable_redirects\n}}\n"
-        );
+        let mut text = format!("{{\n  admin unix/{folder}/caddy-{port}.sock\n  auto_https disable_redirects\n}}\n");
         for number in 0..self.count {
             let place = match self.place(number) {
                 Place::Files => format!("root * {folder}/files\n  file_server"),

@@ -75,8 +75,9 @@ fn introduction() -> Result<String> {
         "# Benchmarks\n\n\
          Written by `cargo xtask bench`. {}; {}. {versions}.\n\n\
          Everything runs on one machine over loopback. Each server is pinned to one core and writes its access log to a file (doorstep and nginx\n\
-         buffered, haproxy and caddy as they do by default), and doorstep has all its limits on; wrk or h2load and\n\
-         the app behind the proxies (nginx) share the other core. Medians of {} rounds, the servers taking turns in each round. The\n\
+         buffered, haproxy and caddy as they do by default), and doorstep has all its limits on; what makes the load (wrk, h2load, for handshakes\n\
+         under many names a program in Python) and the app behind the proxies (nginx) share the other core. Cases that begin with `up` are\n\
+         `doorstep up` with everything as it is by default, supervisor and worker counted together; the others are `doorstep share`. Medians of {} rounds, the servers taking turns in each round. The\n\
          figure that counts is **CPU time of the server per request**, user and system of all its processes, as a ratio to nginx in the same\n\
          run; gaps below a tenth are ties. A shared machine makes throughput and latency swing far more, so they are there for orientation only.\n",
         machine(),
