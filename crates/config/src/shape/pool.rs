@@ -69,7 +69,7 @@ pub(super) const OPTIONS: &[Key] = &[
     Key::new(
         "keep_alive",
         Kind::Integer(0, 10_000),
-        "32",
+        "256",
         "Idle connections that are kept per upstream and thread.",
         "keep_alive = 8",
     ),

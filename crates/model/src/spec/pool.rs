@@ -24,7 +24,8 @@ pub struct Pool {
     /// Begin each upstream connection with a PROXY protocol header that names the client. Connections are then not
     /// shared between clients.
     pub send_proxy: Option<ProxyHeader>,
-    /// Idle connections kept per member and worker.
+    /// Idle connections kept per member and worker. As many as there are requests at once in a busy moment: what is beyond
+    /// it costs a new connection each. Those that are not needed are closed within seconds.
     pub keep_alive: usize,
 }
 
@@ -43,7 +44,7 @@ impl Pool {
             slow_start: None,
             keep_host: true,
             send_proxy: None,
-            keep_alive: 32,
+            keep_alive: 256,
         }
     }
 }
