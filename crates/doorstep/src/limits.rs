@@ -130,6 +130,12 @@ pub const WORKER_RAN_WELL: Duration = Duration::from_secs(30);
 /// How often files that the configuration names (certificates of one's own, for instance) are looked at for changes.
 pub const FILES_LOOKED_AT: Duration = Duration::from_secs(5);
 
+/// How long after its last change a file may change again without its times telling: some file systems count in twos.
+pub const FILE_UNSETTLED: Duration = Duration::from_secs(3);
+
+/// Sites whose addresses are told at the start; of those beyond, how many there are.
+pub const GREETED_SITES: usize = 20;
+
 /// How long a reload waits for new apps to be ready before it goes on without them.
 pub const NEW_APPS: Duration = Duration::from_secs(60);
 

@@ -6,6 +6,7 @@ use doorstep_model::{Action, CertificateSource, HostPattern, HostPolicy, HttpsPo
 use serde_json::json;
 
 use super::{Supervisor, configuration};
+use crate::limits::GREETED_SITES;
 use crate::up::link::{Socket, Start};
 use crate::up::notify;
 
@@ -27,8 +28,12 @@ impl Supervisor {
                     count(instances as usize, "instance", "instances")
                 );
             }
-            for (address, what) in addresses(&self.spec, &self.sockets.addresses()) {
+            let addresses = addresses(&self.spec, &self.sockets.addresses());
+            for (address, what) in addresses.iter().take(GREETED_SITES) {
                 text += &format!("\n            {address:<40}  {what}");
+            }
+            if let Some(more) = addresses.len().checked_sub(GREETED_SITES).filter(|more| *more > 0) {
+                text += &format!("\n            and {more} more: `doorstep status` has them all");
             }
             voice.say(&text);
         }

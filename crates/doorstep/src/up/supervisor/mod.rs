@@ -10,6 +10,7 @@ mod inquiries;
 mod process;
 mod reload;
 mod sockets;
+mod stamps;
 pub mod status;
 mod upgrade;
 mod watchdog;
@@ -29,6 +30,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::handover::Handover;
 use self::sockets::Sockets;
+use self::stamps::Stamps;
 use self::workers::{Phase, Worker};
 use super::dirs::Dirs;
 use super::link::{FromWorker, Instance, ToWorker};
@@ -122,6 +124,8 @@ pub struct Supervisor {
     folders: shape::Identities,
     /// Files that changed into something that could not be used.
     refused: Option<Sources>,
+    /// What the files that the configuration names looked like.
+    stamps: Stamps,
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     counts: Counts,
@@ -184,6 +188,7 @@ impl Supervisor {
             cpu: status::CpuMarks::default(),
             hurry: false,
             refused: None,
+            stamps: Stamps::default(),
             folders: Vec::new(),
             events,
             sender,

@@ -50,6 +50,9 @@ impl Supervisor {
     /// Folders that were replaced by others of the same name are reached by a new worker.
     pub(super) async fn look_at_files(&mut self) {
         self.look_at_folders().await;
+        if !self.stamps.may_differ(self.sources.paths()) {
+            return;
+        }
         let Some(sources) = self.sources.refreshed() else { return };
         if self.refused.as_ref() == Some(&sources) {
             return;

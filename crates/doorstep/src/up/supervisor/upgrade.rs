@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::handover::{Handover, InheritedWorker, VARIABLE};
 use super::process::Process;
 use super::sockets::Sockets;
+use super::stamps::Stamps;
 use super::workers::Worker;
 use super::{Options, Supervisor, answers, apps};
 use crate::exit::{Code, Failure, cause};
@@ -152,6 +153,7 @@ impl Supervisor {
             cpu: super::status::CpuMarks::default(),
             hurry: false,
             refused: None,
+            stamps: Stamps::default(),
             folders,
             events,
             sender,
