@@ -126,6 +126,11 @@ fn app(out: &mut Text, part: &Part, program: &Program, name: &str, user: Option<
     environment(out, program);
     match &program.keep_one {
         Some(why) => out.line(&format!("# instances = 2         # more than one needs thought: {why}")),
+        None if matches!(program.start, Start::Python(_)) => {
+            out.line(
+                "instances = 3           # processes that share the work; 1 if the app keeps things in its memory",
+            );
+        }
         None => out.line("# instances = 3         # processes that share the work"),
     }
     match user {

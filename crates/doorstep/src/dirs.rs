@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use doorstep_store::{default_state_dir, give_folder, make_private_dir};
@@ -60,6 +60,11 @@ impl Dirs {
         self.state.join("tls")
     }
 
+    /// Virtual environments, and the static files of Django apps.
+    pub fn python(&self) -> PathBuf {
+        self.state.join("python")
+    }
+
     /// Where access logs with a relative path are written: by the worker, so apart from the logs of apps.
     pub fn access_logs(&self) -> PathBuf {
         self.logs.join("access")
@@ -81,6 +86,12 @@ impl Dirs {
         if owner != geteuid().as_raw() {
             return Err(fail(&self.run, &io::Error::other("it belongs to another user")));
         }
+        // Before a worker is let into it: static files of apps will be there.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(self.python())
+            .map_err(|error| fail(&self.python(), &error))?;
         let theirs = [self.tls(), self.access_logs()];
         for dir in &theirs {
             make_private_dir(dir).map_err(|error| fail(dir, &error))?;

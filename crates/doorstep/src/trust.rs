@@ -9,11 +9,15 @@ use clap::Args;
 use crate::dirs::Dirs;
 use crate::exit::{Code, Failure};
 
+pub const EXAMPLES: &str = "\
+It tells what to type or click for this computer's browsers and programs, and for other devices.
+Nothing is installed by itself. If root runs `doorstep up`: sudo doorstep trust";
+
 /// What `doorstep trust` can be told.
 #[derive(Debug, Args)]
 pub struct TrustArgs {
     /// The daemon's state folder, if it is not the usual one
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 }
 

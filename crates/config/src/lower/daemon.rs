@@ -94,7 +94,8 @@ fn access_logs(context: &mut Context<'_>, file: &Table) -> Vec<AccessLogSpec> {
         let Some(text) = to.text() else { continue };
         let target = match text {
             "stdout" => LogTarget::Stdout,
-            text => LogTarget::File { path: context.path(to, text), rotation },
+            // A relative one is in the log folder: the worker, which writes it, may not write beside the configuration.
+            text => LogTarget::File { path: PathBuf::from(text), rotation },
         };
         if logs.iter().any(|log| path(&log.target) == path(&target)) {
             context.error("said-twice", &to.place, format!("`{}` is written to already", to.raw()));

@@ -201,7 +201,7 @@ pub(super) const LOG: Shape = Shape {
         Kind::Many(&Kind::Either(&[Kind::Text(&PATH), Kind::Table(&ACCESS)])),
         "",
         "`stdout`, a file, or a table with more; several are possible.",
-        "access = { to = \"/var/log/doorstep/access.log\", format = \"json\" }",
+        "access = { to = \"access.log\", format = \"json\" }",
     )]],
 };
 
@@ -210,7 +210,12 @@ const ACCESS: Shape = Shape {
     about: "Where requests are written down, and how.",
     keys: &[
         &[
-            Key::required("to", Kind::Text(&PATH), "`stdout`, or a file.", "to = \"stdout\""),
+            Key::required(
+                "to",
+                Kind::Text(&PATH),
+                "`stdout`, or a file; a relative path is in the folder `access` of doorstep's log folder.",
+                "to = \"access.log\"",
+            ),
             Key::new(
                 "format",
                 Kind::Word(&["combined", "json"]),

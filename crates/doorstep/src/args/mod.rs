@@ -3,15 +3,17 @@
 pub mod control;
 mod guess;
 mod init;
+mod manual;
 pub mod service;
 mod share;
 pub mod values;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use guess::{explain, shows_help};
 pub use init::InitArgs;
+pub use manual::{completions, man};
 pub use share::ShareArgs;
 pub use values::AcceptedHost;
 
@@ -19,9 +21,9 @@ pub use values::AcceptedHost;
 #[command(
     name = "doorstep",
     version,
-    about = "Turns this computer into a server: share a folder, a file or a web app",
+    about = "Turns this computer into a server: share a folder, a file or a web app, or run sites and apps that stay up",
     disable_help_subcommand = true,
-    after_help = "Start with `doorstep share --help`: it teaches by example.\n"
+    after_help = EXAMPLES
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -38,6 +40,10 @@ pub enum Command {
     #[command(after_help = init::EXAMPLES)]
     Init(InitArgs),
 
+    /// Run everything in doorstep.toml: sites, apps, jobs, with HTTPS by itself
+    #[command(after_help = crate::up::EXAMPLES)]
+    Up(crate::up::UpArgs),
+
     /// Say whether doorstep.toml makes sense, and everything that does not, each at its line
     #[command(after_help = crate::check::EXAMPLES)]
     Check(crate::check::CheckArgs),
@@ -49,19 +55,20 @@ pub enum Command {
     /// Print the hash of a password, for doorstep.toml
     #[command(after_help = crate::hash_password::EXAMPLES)]
     HashPassword,
-    /// Run everything in doorstep.toml: sites, apps and their workers, HTTPS by itself
-    Up(crate::up::UpArgs),
 
     /// Explain how to trust the certificates that this computer makes for local names
+    #[command(after_help = crate::trust::EXAMPLES)]
     Trust(crate::trust::TrustArgs),
 
     /// Start with this computer: install as a systemd service
+    #[command(after_help = service::EXAMPLES)]
     Service {
         #[command(subcommand)]
         command: service::ServiceCommand,
     },
 
     /// List what doorstep changed on this computer outside of its own folder, and take it back
+    #[command(after_help = service::UNDO_EXAMPLES)]
     Undo(service::UndoArgs),
 
     #[command(flatten)]
@@ -83,62 +90,36 @@ pub enum Command {
 pub const WELCOME: &str = "\
 doorstep turns this computer into a server.
 
+Now, for everyone in the room, until Ctrl-C:
   doorstep share               this folder
   doorstep share photos        another folder, or one file
   doorstep share 8000          the app that listens on port 8000
   doorstep share --help        every way to share, with examples
-  doorstep init                write a file for the app or site in this folder, to keep it up
+
+To stay, with HTTPS, under a name of your own:
+  doorstep init                look at the app or site in this folder, write doorstep.toml
+  doorstep up                  run it
+  doorstep status              how it is
+
+doorstep --help                all commands
 ";
 
-/// Completions for `shell`, to standard output.
-pub fn completions(shell: Shell, out: &mut dyn std::io::Write) {
-    clap_complete::generate(shell, &mut Cli::command(), "doorstep", out);
-}
+const EXAMPLES: &str = "\
+Examples:
+  doorstep share                     this folder, for everyone in the room
+  doorstep init && doorstep up       the app or site in this folder, to stay
+  doorstep service install           and to come back with the computer
 
-/// The manual: one page for doorstep and all that it can do.
-///
-/// # Errors
-/// Those of `out`.
-pub fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
-    let mut command = Cli::command();
-    command.build();
-    let share = command.find_subcommand("share").cloned().unwrap_or_default();
-    let page = clap_mangen::Man::new(command);
-    page.render_title(out)?;
-    page.render_name_section(out)?;
-    out.write_all(include_bytes!("synopsis.roff"))?;
-    let page = clap_mangen::Man::new(share);
-    page.render_description_section(out)?;
-    page.render_options_section(out)?;
-    let (examples, _) = share::EXAMPLES.split_once("\n\nExit codes").unwrap_or((share::EXAMPLES, ""));
-    let examples = examples.trim_start_matches("Examples:\n").replace('\\', "\\e").replace('-', "\\-");
-    write!(out, ".SH EXAMPLES\n.nf\n{examples}\n.fi\n")?;
-    out.write_all(include_bytes!("exit_codes.roff"))
-}
+Each command teaches by example: `doorstep share --help`. The manual: `doorstep man | man -l -`.";
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
     fn definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn man_page_and_completions_name_every_option() {
-        let mut page = Vec::new();
-        man(&mut page).unwrap();
-        let page = String::from_utf8(page).unwrap().replace("\\-", "-");
-        let mut script = Vec::new();
-        completions(Shell::Bash, &mut script);
-        let script = String::from_utf8(script).unwrap();
-        let command = Cli::command();
-        let share = command.find_subcommand("share").unwrap();
-        for option in share.get_arguments().filter_map(clap::Arg::get_long) {
-            assert!(page.contains(&format!("--{option}")), "--{option} in the man page");
-            assert!(script.contains(&format!("--{option}")), "--{option} in the completions");
-        }
-        assert!(page.contains("EXIT STATUS") && page.contains("doorstep share holiday.mp4 --once"));
     }
 }

@@ -4,6 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub const EXAMPLES: &str = "\
+Examples:
+  sudo doorstep service install --dry-run     only show what would be done, and the whole unit
+  sudo doorstep service install               for the computer, from doorstep.toml here
+  doorstep service install --user             for yourself, without root
+  sudo doorstep service uninstall";
+
+pub const UNDO_EXAMPLES: &str = "\
+Examples:
+  doorstep undo              list what was changed, numbered
+  doorstep undo 3            take one change back
+  doorstep undo --all        take everything back, the last change first";
+
 #[derive(Debug, Subcommand)]
 pub enum ServiceCommand {
     /// Write a hardened unit, enable it, start it; says each thing it does

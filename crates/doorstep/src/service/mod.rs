@@ -139,7 +139,7 @@ fn configuration(named: Option<&Path>) -> Result<PathBuf, Failure> {
     let found = candidates.iter().find_map(|path| path.canonicalize().ok());
     found.ok_or_else(|| {
         let names: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
-        Failure::new(Code::Target, format!("there is no configuration: {}", names.join(", ")))
+        Failure::new(Code::Configuration, format!("there is no configuration: {}", names.join(", ")))
             .fix("Write one with `doorstep init`, or name it with --config FILE.")
     })
 }

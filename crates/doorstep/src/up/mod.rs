@@ -31,6 +31,15 @@ pub const WORKER: &str = "__worker";
 /// First argument of a program that is asked whether it could take over; its second is the descriptor of what is left to it.
 pub const HANDOVER_CHECK: &str = "__handover-check";
 
+pub const EXAMPLES: &str = "\
+Examples:
+  doorstep init && doorstep up             from a folder to a site
+  doorstep up --config /srv/doorstep.toml  another file
+  sudo doorstep up                         with ports 80 and 443, apps as their own users
+
+It stays in the foreground until `doorstep stop` or Ctrl-C. Elsewhere: `doorstep status`, `doorstep logs -f`,
+`doorstep reload` after a change of the file. To start it with the computer: `doorstep service install`.";
+
 /// `doorstep up`'s command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct UpArgs {
@@ -110,7 +119,7 @@ fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
         return Ok(std::path::absolute(found).unwrap_or_else(|_| found.clone()));
     }
     let names: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
-    Err(Failure::new(Code::Target, format!("there is no configuration: {}", names.join(", ")))
+    Err(Failure::new(Code::Configuration, format!("there is no configuration: {}", names.join(", ")))
         .fix("Write one with `doorstep init`, or name it with --config FILE."))
 }
 

@@ -24,7 +24,7 @@ pub struct Shape {
 
 impl Shape {
     pub fn of(spec: &Spec, dirs: &Dirs) -> Self {
-        let mut read = vec![dirs.state.join("python")];
+        let mut read = vec![dirs.python()];
         let mut write = vec![dirs.tls(), dirs.access_logs()];
         for route in spec.sites.iter().flat_map(|site| &site.routes) {
             match &route.action {

@@ -50,7 +50,7 @@ pub(super) async fn server(
 ) -> Result<Vec<String>, StepFailed> {
     let look = || step(workshop, "a look at what is installed", script(environment, LOOK, &[module]));
     let mut said = workshop.run(look()).await?;
-    if said.iter().any(|line| line == "doorstep: not installed") {
+    if said.iter().any(|line| *line == format!("doorstep: {module} is not installed yet")) {
         let argv = pip(environment, &[package]);
         workshop.run(step(workshop, &format!("`pip install {package}`"), argv)).await?;
         said = workshop.run(look()).await?;

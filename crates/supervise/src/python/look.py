@@ -1,7 +1,7 @@
 import importlib.util, sys
 
 if importlib.util.find_spec(sys.argv[1]) is None:
-    print("doorstep: not installed")
+    print(f"doorstep: {sys.argv[1]} is not installed yet")
 elif sys.argv[1] == "gunicorn":
     from gunicorn import config
 

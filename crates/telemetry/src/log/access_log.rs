@@ -51,8 +51,16 @@ impl AccessLog {
             LogTarget::Stdout => Target::Stdout(io::stdout().as_fd().try_clone_to_owned()?.into()),
             LogTarget::File { path, rotation } => {
                 let path = folder.join(path);
-                let named =
-                    |error: io::Error| io::Error::new(error.kind(), format!("{}: {}", path.display(), cause(&error)));
+                let named = |error: io::Error| {
+                    let hint = match error.kind() {
+                        io::ErrorKind::PermissionDenied => {
+                            ". The worker writes it, which has few rights: a name alone, such as access.log, \
+                             lies in a folder that belongs to it"
+                        }
+                        _ => "",
+                    };
+                    io::Error::new(error.kind(), format!("{}: {}{hint}", path.display(), cause(&error)))
+                };
                 Target::File(LogFile::open(&path, Some(rotation.clone())).map_err(named)?)
             }
         };

@@ -111,6 +111,7 @@ pub fn content(site: &Site) -> String {
     };
     match site.routes.len() {
         1 => what,
+        2 => format!("{what}, and 1 more route"),
         more => format!("{what}, and {} more routes", more - 1),
     }
 }

@@ -43,11 +43,19 @@ impl Supervisor {
             Request::Logs { app, lines, follow } => {
                 let names =
                     self.spec.apps.iter().map(|app| &app.name).chain(self.spec.jobs.iter().map(|job| &job.name));
-                let names: Vec<String> = match app {
-                    Some(app) => vec![app],
-                    None => names.map(ToString::to_string).collect(),
+                let names: Vec<String> = names.map(ToString::to_string).collect();
+                let dir = self.options.dirs.logs.clone();
+                let names = match app {
+                    Some(app) if names.contains(&app) || dir.join(format!("{app}.log")).exists() => vec![app],
+                    Some(app) => {
+                        let unknown = Failure::new(Code::Failed, format!("there is no app or job {app:?}"))
+                            .fix("`doorstep status` lists the apps and jobs.");
+                        tell(&replies, Response::from(&unknown));
+                        return None;
+                    }
+                    None => names,
                 };
-                tokio::spawn(crate::control::logs::send(self.options.dirs.logs.clone(), names, lines, follow, replies));
+                tokio::spawn(crate::control::logs::send(dir, names, lines, follow, replies));
             }
             Request::CertList => {
                 let certificates = self.certificates().await;

@@ -1,12 +1,15 @@
-"""Draws share.svg, the picture in README.md: what `doorstep share` really shows, in a real terminal.
+"""Draws the pictures in README.md: what doorstep really shows, in a real terminal.
 
-    python3 docs/images/share.py      (as root: it joins two computers by a cable, see tests/e2e/harness/network.py)
+    python3 docs/images/draw.py share up     (as root)
 
-A laptop shares the Django app of examples/django, and a phone on the same network visits it.
+share.svg: a laptop shares the Django app of examples/django, and a phone on the same network visits it
+(see tests/e2e/harness/network.py). up.svg: the Flask app of examples/flask, in the folder `blog` of somebody's home.
 """
 
 import os
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -30,8 +33,8 @@ CELL, LINE, SIZE, MARGIN = 8.4, 18, 14, 16
 BLOCKS = {"█": (0, 1), "▀": (0, 0.5), "▄": (0.5, 1)}
 
 
-def show():
-    """Gives the rows of the screen, the typed command first, with their escape sequences."""
+def share():
+    """The rows of the screen, the typed command first, with their escape sequences."""
     laptop, phone = Computer("my-laptop", "192.168.1.23"), Computer("phone", "192.168.1.40")
     with tempfile.TemporaryDirectory() as home:
         path = f"{BINARY.parent}:{os.environ['PATH']}"
@@ -64,6 +67,44 @@ def show():
             phone.remove()
 
 
+def up():
+    """The same of two windows, one below the other: in the second, somebody asks how the daemon in the first is."""
+    with tempfile.TemporaryDirectory() as homes:
+        home = Path(homes) / "ada"
+        shutil.copytree(REPOSITORY / "examples/flask", home / "blog", ignore=shutil.ignore_patterns("doorstep.toml"))
+        shutil.copy(BINARY, homes)
+        subprocess.run(["chown", "-R", "65534:65534", homes], check=True)
+        as_ada = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        inside = f'mount --bind {homes} /home && cd /home/ada/blog && exec "$0" "$@"'
+        prefix = ["unshare", "--mount", "sh", "-c", inside, *as_ada, "env", "HOME=/home/ada"]
+        path = {"PATH": f"/home:{os.environ['PATH']}", "XDG_RUNTIME_DIR": "", "XDG_STATE_HOME": ""}
+        first, second = (Terminal(home, COLUMNS, ROWS, path, prefix, "$ ") for _ in range(2))
+        try:
+            first.type("doorstep init && doorstep up")
+            first.press("Enter")
+            first.wait("https://blog.localhost", timeout=120)
+            curl = ["curl", "--silent", "--insecure", "--max-time", "5", "https://blog.localhost:8443/whoami"]
+            for _ in range(300):
+                subprocess.run(curl, capture_output=True, check=True)
+            second.type("doorstep status")
+            second.press("Enter")
+            second.wait("3-3")
+            rows = [used(window.scrollback(styles=True)) for window in (first, second)]
+            first.press("C-c")
+            first.wait("Stopped.")
+            return [*rows[0], "", *rows[1]]
+        finally:
+            first.close()
+            second.close()
+
+
+def used(rows):
+    """Without the empty end of the screen, and the prompt that waits there."""
+    while not re.sub(r"\x1b\[[0-9;]*m", "", rows[-1]).strip(" $"):
+        rows = rows[:-1]
+    return rows
+
+
 def spans(row):
     """The row's text in pieces: (text, colour, ground, bold)."""
     colour, ground, bold, dim = INK, None, False, False
@@ -93,13 +134,13 @@ def spans(row):
                 ground = None
 
 
-def draw(rows):
+def draw(title, rows):
     """Rows as an SVG. Blocks are drawn as such, so that no font leaves gaps in the QR code."""
     width, height = COLUMNS * CELL + 2 * MARGIN, len(rows) * LINE + 2 * MARGIN
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
         f' font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,DejaVu Sans Mono,monospace" font-size="{SIZE}">',
-        "<title>doorstep share 8000</title>",
+        f"<title>{title}</title>",
         f'<rect width="100%" height="100%" rx="10" fill="{GROUND}"/>',
     ]
     for number, row in enumerate(rows):
@@ -127,5 +168,9 @@ def rect(x, y, width, height, fill):
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}" shape-rendering="crispEdges"/>'
 
 
+PICTURES = {"share": ("doorstep share 8000", share), "up": ("doorstep init, up and status", up)}
+
 if __name__ == "__main__":
-    (REPOSITORY / "docs/images/share.svg").write_text(draw(show()))
+    for name in sys.argv[1:] or PICTURES:
+        title, show = PICTURES[name]
+        (REPOSITORY / f"docs/images/{name}.svg").write_text(draw(title, show()))
