@@ -151,6 +151,9 @@ pub const REMEMBERED_FINDINGS: usize = 64;
 /// How long the supervisor waits for an answer of the worker to a question from the control socket.
 pub const WORKER_ANSWER: Duration = Duration::from_secs(5);
 
+/// Answers of workers that wait to be taken.
+pub const REMEMBERED_ANSWERS: usize = 16;
+
 /// Lines of the daemon's own output that may wait for a slow reader. Further ones are dropped.
 pub const WAITING_LINES: usize = 1024;
 

@@ -20,7 +20,7 @@ pub use launch::{
 };
 pub use note::Note;
 pub use users::{User, group_id};
-pub use worker::{ConfineError, Confinement, WorkerRules, confine_worker};
+pub use worker::{ConfineError, Confinement, WORKER_FILTERS, WorkerRules, confine_worker};
 
 /// Lets a test binary be the binary of [`Launch::spawn`] ([`OWN_BINARY`]): once per test binary, at its top level.
 ///

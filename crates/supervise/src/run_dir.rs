@@ -108,7 +108,8 @@ pub(crate) fn open_socket(path: &Path, uid: u32) -> io::Result<()> {
     let fd = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let stat = rustix::fs::fstat(&fd)?;
     let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
-    if !is_socket || (stat.st_uid != uid && stat.st_uid != rustix::process::geteuid().as_raw()) {
+    // One of root's with a second name here would else be opened to everybody, where links are not protected (proc_sys_fs(5)).
+    if !is_socket || stat.st_uid != uid || stat.st_nlink != 1 {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     if stat.st_mode & 0o666 != 0o666 {
@@ -146,6 +147,9 @@ mod tests {
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o700)).unwrap();
         open_socket(&socket, uid).unwrap();
         assert_eq!(std::fs::metadata(&socket).unwrap().mode() & 0o666, 0o666);
+        assert!(open_socket(&socket, uid + 1).is_err(), "of another user");
+        std::fs::hard_link(&socket, dir.path().join("c.sock")).unwrap();
+        assert!(open_socket(&dir.path().join("c.sock"), uid).is_err(), "of two names");
     }
 
     #[test]

@@ -98,8 +98,12 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 async fn serve(stream: UnixStream, deliver: &(dyn Fn(Inquiry) + Send + Sync)) -> io::Result<()> {
-    let peer = stream.peer_cred()?.uid();
+    let credentials = stream.peer_cred()?;
+    let peer = credentials.uid();
     let (read, mut write) = stream.into_split();
+    if credentials.pid().is_some_and(may_be_worker) {
+        return say(&mut write, &failed("workers give no orders", "")).await;
+    }
     if peer != 0 && peer != rustix::process::geteuid().as_raw() {
         return say(
             &mut write,
@@ -135,6 +139,26 @@ async fn serve(stream: UnixStream, deliver: &(dyn Fn(Inquiry) + Send + Sync)) ->
             return Ok(());
         }
     }
+}
+
+/// Whether the process is shut in as workers are. For an ordinary user they have the same user as we, and whoever has taken one
+/// over could leave its sandbox by having us start a program (`upgrade`). One that is gone already waits for no answer.
+fn may_be_worker(pid: i32) -> bool {
+    let status = |of: &str| std::fs::read_to_string(format!("/proc/{of}/status"));
+    match (status(&pid.to_string()), status("self")) {
+        // 0: of another container, which workers cannot be.
+        _ if pid == 0 => false,
+        (Ok(theirs), Ok(ours)) => filters(&theirs) >= filters(&ours) + doorstep_sandbox::WORKER_FILTERS,
+        (Err(_), Ok(_)) => true,
+        // Without /proc nothing can be told.
+        (_, Err(_)) => false,
+    }
+}
+
+/// How many filters of system calls a process has, by its `/proc/PID/status` (since Linux 5.9).
+fn filters(status: &str) -> u64 {
+    let value = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
 /// A line of bounded length.
@@ -216,6 +240,16 @@ mod tests {
         .await
         .unwrap();
         drop(server);
+    }
+
+    #[test]
+    fn workers_are_told_by_their_filters() {
+        assert_eq!(filters("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t4\nThreads:\t1\n"), 4);
+        assert_eq!(filters("Name:\tx\n"), 0);
+        assert!(!may_be_worker(i32::try_from(std::process::id()).unwrap()) && !may_be_worker(0));
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        assert!(may_be_worker(i32::try_from(gone.id()).unwrap()));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ use time::macros::format_description;
 use crate::control::protocol::Found;
 use crate::exit::Failure;
 use crate::limits::{LAST_WORDS, WAITING_LINES};
+use crate::screen::text::visible;
 
 /// Where lines go, and in which form.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +64,13 @@ impl Voice {
         }
         let now = OffsetDateTime::now_utc().to_offset(self.zone);
         let time = now.format(format_description!("[hour]:[minute]:[second]")).unwrap_or_default();
-        put(&format!("{time}  {text}"));
+        put(&format!("{time}  {}", harmless(text)));
     }
+}
+
+/// Apps, authorities and workers are quoted in it: what they say must not command a terminal.
+fn harmless(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
 /// Lines on their way out. A reader that takes none of them, of a pipe for instance, must not stop the daemon: they are
@@ -105,5 +111,15 @@ fn write_lines(lines: &Receiver<Line>) {
                 let _ = done.try_send(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_text_commands_no_terminal() {
+        assert_eq!(harmless("The app said:\n  \x1b]0;x\x07 ü\r"), "The app said:\n  \\x1b]0;x\\x07 ü\\x0d");
     }
 }

@@ -16,6 +16,9 @@ use crate::error::cause;
 use crate::identity::Identity;
 use crate::{Note, Refusal, landlocked};
 
+/// Filters of system calls that a confined worker has more than whoever started it.
+pub const WORKER_FILTERS: u64 = 4;
+
 /// What the worker may still do after [`confine_worker`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerRules {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::Supervisor;
-use crate::limits::WORKER_ANSWER;
+use crate::limits::{REMEMBERED_ANSWERS, WORKER_ANSWER};
 use crate::up::link::{Question, ToWorker};
 
 /// What workers said, until somebody asks for it.
@@ -41,8 +41,12 @@ impl Questions {
         if let Some(at) = self.status_questions.iter().position(|id| *id == question) {
             self.status_questions.drain(..=at);
             self.status = Some((Instant::now(), value));
-        } else {
+        } else if question < self.next {
             self.answers.insert(question, value);
+            // Answers that came too late are nobody's.
+            while self.answers.len() > REMEMBERED_ANSWERS {
+                self.answers.pop_first();
+            }
         }
     }
 
