@@ -1,7 +1,7 @@
 //! PageKite, both ends, as seen between stock programs (docs/protocol/pagekite.md). Machines without IO: the driver brings
 //! bytes and the time, writes what [`BackEnd::output`] or [`FrontEnd::output`] holds, and takes events.
 //!
-//! A driver's loop: read only while `wants_input`; after `receive`, `wrote` and `tick` take all events; call `tick` at
+//! A driver's loop: read only while `wants_input`; after `receive`, `wrote`, `read` and `tick` take all events; call `tick` at
 //! `deadline`; close the connection once an `Ended` event came and the output is written.
 
 mod arrival;

@@ -363,3 +363,38 @@ fn changed_bytes_are_judged() {
         of_front(front, &bytes);
     }
 }
+
+#[test]
+fn nothing_is_lost_of_what_came_before_a_hang_up_and_reading_pauses_at_a_crowd() {
+    let (mut back, mut front, mut sessions) = up(false);
+    let (sid, _) = front.open(&opening("http"), b"hello").unwrap();
+    settle(&mut back, &mut front, &mut sessions);
+    // A back-end that heeds no acknowledgements.
+    let frame = format!("{:x}\r\nSID: {sid}\r\n\r\n{}", 10 + 60_000, "x".repeat(60_000));
+    let mut came = 0;
+    while front.wants_input() {
+        front.receive(frame.as_bytes(), UNIX);
+        front.check();
+        came += 60_000;
+    }
+    assert!(came >= limits::MAX_STREAM_UNREAD && came < limits::MAX_STREAM_UNREAD + 100_000);
+    front.receive(frame.as_bytes(), UNIX);
+    front.receive(format!("17\r\nSID: {sid}\r\nEOF: 1R\r\n\r\nBye!").as_bytes(), UNIX);
+    // Nobody can be told to be silent meanwhile.
+    front.tick(limits::PING_EVERY);
+    front.tick(limits::PING_EVERY + limits::PING_PATIENCE);
+    front.hang_up();
+    assert_eq!(front.next_event(), Some(FrontEndEvent::Stream(StreamEvent::Readable(sid.clone()))));
+    let mut read = 0;
+    let mut events = Vec::new();
+    loop {
+        match front.read(&sid) {
+            Read::Data(data) => read += data.len(),
+            Read::Finished => break,
+            other => panic!("{other:?} after {read} bytes"),
+        }
+        events.extend(std::iter::from_fn(|| front.next_event()));
+    }
+    assert_eq!(read, came + 60_000);
+    assert_eq!(events, [FrontEndEvent::Ended(End::Closed)]);
+}

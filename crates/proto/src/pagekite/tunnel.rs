@@ -114,6 +114,8 @@ pub struct Tunnel {
     waiting: VecDeque<Sid>,
     next_ping: Duration,
     silent_at: Option<Duration>,
+    /// The connection ended while there was no room for all that had come.
+    hung_up: bool,
     ended: bool,
 }
 
@@ -136,7 +138,7 @@ impl Tunnel {
     }
 
     pub fn take_in(&mut self, bytes: &[u8]) {
-        if self.ended {
+        if self.ended || self.hung_up {
             return;
         }
         self.silent_at = None;
@@ -148,7 +150,7 @@ impl Tunnel {
 
     /// Whether more should be read from the connection.
     pub fn wants_input(&self) -> bool {
-        !self.ended && !self.is_full()
+        !self.ended && !self.hung_up && !self.is_full()
     }
 
     fn is_full(&self) -> bool {
@@ -162,9 +164,21 @@ impl Tunnel {
     /// fields, since what comes after may depend on them.
     #[must_use]
     pub fn pump(&mut self) -> Option<Fields> {
-        while self.framed && !self.ended && !self.is_full() {
+        while self.framed && !self.ended {
+            if self.hung_up {
+                // Nobody takes it any more.
+                self.out.clear();
+            }
+            if self.is_full() {
+                return None;
+            }
             let outcome = match self.decoder.decode(&mut self.held) {
-                Ok(Frame::NeedMore) => return None,
+                Ok(Frame::NeedMore) => {
+                    if self.hung_up {
+                        self.end_after_hang_up();
+                    }
+                    return None;
+                }
                 Ok(Frame::Close) => {
                     self.end(End::Closed);
                     return None;
@@ -397,11 +411,11 @@ impl Tunnel {
 
     pub fn deadline(&self) -> Option<Duration> {
         let deadline = self.silent_at.map_or(self.next_ping, |at| at.min(self.next_ping));
-        (!self.ended && self.framed).then_some(deadline)
+        (!self.ended && self.framed && !self.hung_up).then_some(deadline)
     }
 
     pub fn tick(&mut self, now: Duration) {
-        if self.ended || !self.framed {
+        if self.ended || !self.framed || self.hung_up {
             return;
         }
         if self.silent_at.is_some_and(|at| at <= now) {
@@ -434,9 +448,17 @@ impl Tunnel {
         }
     }
 
-    /// The connection ended.
+    /// The connection ended. What came before that is still looked at, once there is room.
     pub fn hang_up(&mut self) {
-        let whole = self.framed && (self.held.is_empty() || self.is_full());
+        self.hung_up = true;
+        self.out.clear();
+        if !self.framed || !self.is_full() {
+            self.end_after_hang_up();
+        }
+    }
+
+    fn end_after_hang_up(&mut self) {
+        let whole = self.framed && self.held.is_empty();
         self.end(if whole { End::Closed } else { End::Broken(PageKiteError::Cut) });
     }
 
