@@ -142,6 +142,83 @@ fn our_back_end_at_a_stock_front_end() {
     }
 }
 
+/// The stream of the next visitor.
+fn next_visitor(backed: &mut Backed) -> Sid {
+    loop {
+        backed.turn();
+        while let Some(event) = backed.events.pop_front() {
+            if let BackEndEvent::Stream(StreamEvent::Opened { sid, .. }) = event {
+                return sid;
+            }
+        }
+    }
+}
+
+/// All that comes in a stream, until the other side has no more.
+fn read_to_end(backed: &mut Backed, sid: &Sid) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        match backed.machine.read(sid) {
+            Read::Data(data) => bytes.extend_from_slice(&data),
+            Read::Empty => backed.turn(),
+            Read::Finished | Read::Gone => return bytes,
+        }
+    }
+}
+
+#[test]
+fn a_visitor_who_does_not_read_holds_up_nobody_else() {
+    let Some(stock) = Stock::front_end() else { return };
+    let mut backed = Backed::connect(stock.port, &[(kite("raw-22"), SECRET), (kite("http"), SECRET)], false, None);
+    backed.until_up();
+    let connect = format!("CONNECT {DOMAIN}:22 HTTP/1.1\r\nHost: {DOMAIN}:22\r\n\r\n");
+    let mut slow = TcpStream::connect(("127.0.0.1", stock.port)).unwrap();
+    slow.write_all(connect.as_bytes()).unwrap();
+    let sid = next_visitor(&mut backed);
+    // Into the sockets' buffers and the window, until nothing more goes for a while.
+    let sent = content(64 << 20);
+    let (mut taken, mut still) = (0, 0);
+    while still < 25 && taken < sent.len() {
+        let more = backed.machine.send(&sid, &sent[taken..]);
+        taken += more;
+        still = if more == 0 { still + 1 } else { 0 };
+        backed.turn();
+    }
+    assert!(taken < sent.len(), "nothing held back");
+    let visitor = exchange(stock.port, format!("GET /5 HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n").into_bytes());
+    let answer = serve_until(&mut backed, visitor);
+    assert_eq!(body(&answer), content(5));
+    slow.shutdown(std::net::Shutdown::Both).unwrap();
+}
+
+#[test]
+fn half_closed_visitors_are_answered() {
+    let Some(stock) = Stock::front_end() else { return };
+    let mut backed = Backed::connect(stock.port, &[(kite("raw-22"), SECRET)], false, None);
+    backed.until_up();
+    let port = stock.port;
+    let visitor = std::thread::spawn(move || {
+        let mut visitor = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        visitor.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let connect = format!("CONNECT {DOMAIN}:22 HTTP/1.1\r\nHost: {DOMAIN}:22\r\n\r\n");
+        visitor.write_all(connect.as_bytes()).unwrap();
+        visitor.write_all(&content(300_000)).unwrap();
+        visitor.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        let _ = visitor.read_to_end(&mut answer);
+        answer
+    });
+    let sid = next_visitor(&mut backed);
+    assert!(read_to_end(&mut backed, &sid) == content(300_000));
+    backed.send_all(&sid, b"all of it");
+    backed.machine.finish(&sid);
+    while !visitor.is_finished() {
+        backed.turn();
+    }
+    let answer = visitor.join().unwrap();
+    assert!(answer.ends_with(b"all of it"), "{:?}", String::from_utf8_lossy(&answer));
+}
+
 /// Answers requests with their own path, one connection at a time. Gives its port.
 fn app() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
