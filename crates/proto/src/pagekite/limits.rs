@@ -53,3 +53,8 @@ pub const PING_PATIENCE: Duration = Duration::from_secs(45);
 pub const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
 /// Seconds of one window of challenges; the one before it counts as well.
 pub const CHALLENGE_WINDOW: u64 = 600;
+/// Answers to challenges that a front-end remembers, so that none is accepted twice. At more, new ones are refused until old
+/// ones expire.
+pub const MAX_REMEMBERED: usize = 65_536;
+/// Characters of a ping that are sent back.
+pub const MAX_PING: usize = 64;

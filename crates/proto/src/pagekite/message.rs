@@ -9,10 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::error::PageKiteError;
 use super::fields::{Fields, shown, split_block};
 use super::frame::FrameEncoder;
-use super::limits::{MAX_DOMAIN, MAX_FRAME_FIELDS, MAX_SID};
-
-/// Characters of a ping that are sent back.
-const MAX_PING: usize = 64;
+use super::limits::{MAX_DOMAIN, MAX_FRAME_FIELDS, MAX_PING, MAX_SID};
 
 /// A stream's name, as the front-end chose it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,12 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::front_end::Claim;
-use super::limits::CHALLENGE_WINDOW;
+use super::limits::{CHALLENGE_WINDOW, MAX_REMEMBERED};
 use super::{Claims, Kite, KiteSecret, Refusal, Verdict};
-
-/// Answers to challenges that are remembered, so that none is accepted twice. At more, new ones are refused until
-/// old ones expire.
-const MAX_REMEMBERED: usize = 65_536;
 
 /// Who may fly what.
 pub trait Policy {
@@ -38,13 +34,17 @@ pub struct Sessions {
     flying: BTreeMap<Kite, String>,
     /// Challenges that were answered, with the window of time in which.
     answered: BTreeMap<String, u64>,
+    /// The window of time when old ones were forgotten last.
+    swept: u64,
 }
 
 impl Sessions {
     /// Judges `session`'s claims at `unix` seconds, and lets fly what may.
     pub fn judge(&mut self, session: &str, claims: Claims, policy: &dyn Policy, unix: u64) -> Judgement {
         let window = unix / CHALLENGE_WINDOW;
-        self.answered.retain(|_, answered| *answered + 1 >= window);
+        if std::mem::replace(&mut self.swept, window) != window {
+            self.answered.retain(|_, answered| *answered + 1 >= window);
+        }
         let mut judgement = Judgement::default();
         for claim in claims.claims {
             let verdict = self.verdict(&claim, policy, window);
