@@ -157,7 +157,7 @@ impl Sites {
             Serve::Files => Place::Files,
             Serve::App => Place::App,
             Serve::Mixed if number + 1 == self.count => Place::Text,
-            Serve::Mixed if number % 2 == 0 => Place::Files,
+            Serve::Mixed if number.is_multiple_of(2) => Place::Files,
             Serve::Mixed => Place::App,
         }
     }
