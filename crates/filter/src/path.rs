@@ -132,7 +132,7 @@ mod tests {
     fn stripped(prefix: &str, target: &str) -> Option<(String, String)> {
         let mut request = Request::get(target);
         let prefix = Prefix::new(prefix).unwrap();
-        prefix.strip(&mut request).then(|| (request.target.to_string(), request.path))
+        prefix.strip(&mut request).then(|| (request.target.to_string(), request.path.clone()))
     }
 
     fn rewrite(from: &str, to: &str) -> Rewrite {

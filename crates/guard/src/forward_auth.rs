@@ -217,7 +217,7 @@ mod tests {
         let guard = ForwardAuthGuard::new(&spec(), Some(auth.clone()), app.clone());
         assert_eq!(guard.call(upload()).await.status, StatusCode::OK);
         let asked = auth.seen().unwrap();
-        assert_eq!((asked.method, asked.target.to_string().as_str()), (Method::GET, "/api/verify?rd=1"));
+        assert_eq!((asked.method.clone(), asked.target.to_string().as_str()), (Method::GET, "/api/verify?rd=1"));
         assert_eq!(asked.authority, "blog.example.com:8443");
         assert!(asked.body.is_empty());
         let mut fields: Vec<&str> = asked.headers.keys().map(HeaderName::as_str).collect();
@@ -233,14 +233,14 @@ mod tests {
         let guard = ForwardAuthGuard::new(&spec(), Some(auth), app.clone());
         let response = guard.call(upload()).await;
         assert_eq!(response.headers[header::CACHE_CONTROL], "private");
-        let passed = app.seen().unwrap();
+        let mut passed = app.seen().unwrap();
         assert_eq!(passed.vouched.headers["remote-user"], "ann");
         assert!(!passed.vouched.headers.contains_key("remote-groups"));
         for gone in ["remote-user", "remote_user", "remote_groups"] {
             assert!(!passed.headers.contains_key(gone), "{gone}");
         }
         assert!(passed.headers.contains_key("x-other") && passed.headers.contains_key("authorization"));
-        assert_eq!(passed.body.collect(100).await.unwrap(), "secret");
+        assert_eq!(passed.body.take().collect(100).await.unwrap(), "secret");
     }
 
     #[tokio::test]

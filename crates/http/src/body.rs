@@ -65,6 +65,12 @@ impl Body {
         Self::Stream(BoxBody(Mutex::new(Box::pin(body))))
     }
 
+    /// Takes the body and leaves an empty one.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Empty)
+    }
+
     /// The exact length in bytes where it is known.
     pub fn len(&self) -> Option<u64> {
         match self {

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use crate::limits::Limits;
 use crate::record::Record;
 use crate::request_id::X_REQUEST_ID;
-use crate::{Destination, Observer, Request, Response, RouteTable, h1, h2, pages};
+use crate::{Destination, Observer, Request, RequestId, Response, RouteTable, h1, h2, pages};
 
 /// Turns connections into requests, finds their services, and turns responses into bytes. A handle; clones are the same engine.
 #[derive(Clone)]
@@ -43,14 +43,24 @@ pub(crate) async fn respond(routes: &RouteTable, mut request: Request, record: &
     if request.target == "*" {
         return Response::new(StatusCode::NO_CONTENT);
     }
-    let routed = routes.find(&mut request);
-    record.at_site(routed.site);
     let id = request.id.clone();
-    let mut response = match routed.to {
-        Destination::Service(service) => service.call(request).await,
-        Destination::Answer(response) => response,
+    let service = match find(routes, &mut request, record) {
+        Destination::Service(service) => service,
+        Destination::Answer(response) => return named(response, id),
     };
+    let mut response = service.call(request).await;
     record.answered_by(response.upstream.take());
+    named(response, id)
+}
+
+fn find<'a>(routes: &'a RouteTable, request: &mut Request, record: &mut Record<'_>) -> Destination<'a> {
+    let routed = routes.find(request);
+    record.at_site(routed.site);
+    routed.to
+}
+
+/// The response with the name of its request.
+fn named(mut response: Response, id: Option<RequestId>) -> Response {
     if let Some(id) = id {
         response.headers.insert(X_REQUEST_ID, id.value().clone());
     }

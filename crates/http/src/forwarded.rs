@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn only_trusted_peers_name_requests() {
         let named = [("x-request-id", "abc")];
-        assert_eq!(received("10.0.0.1", &named).id.unwrap().as_str(), "abc");
+        assert_eq!(received("10.0.0.1", &named).id.clone().unwrap().as_str(), "abc");
         let stranger = received("192.0.2.1", &named);
         let id = stranger.id.as_ref().unwrap().as_str();
         assert!(id.len() == 32 && stranger.header("x-request-id") == Some(id));

@@ -31,7 +31,7 @@ pub use body::{Body, BodyError};
 pub use captures::{Captures, GroupNames};
 pub use engine::Engine;
 pub use observe::{Exchange, NoObserver, Observer, Outcome, Transfer};
-pub use request::{Interim, Request, Vouched};
+pub use request::{Interim, Request, RequestParts, Vouched};
 pub use request_id::RequestId;
 pub use response::{Finished, Kind, Response, Upgrade};
 pub use route::{

@@ -48,6 +48,8 @@ pub const MAX_LINGERED: u64 = 64 * 1024 * 1024;
 pub const BODY_BUFFER: usize = 256 * 1024;
 /// Bodies up to this size leave in the same write as their head.
 pub const COALESCE: usize = 16 * 1024;
+/// Bodies up to this size are copied behind their head for that; the kernel gathers larger ones for less.
+pub const COPIED: usize = 2 * 1024;
 /// Bytes given to one `sendfile` call.
 pub const SENDFILE_CHUNK: u64 = 1024 * 1024;
 

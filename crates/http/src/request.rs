@@ -1,4 +1,5 @@
 use std::net::{IpAddr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use doorstep_net::ConnInfo;
@@ -8,8 +9,12 @@ use parking_lot::Mutex;
 
 use crate::{Body, Captures, RequestId};
 
-/// One canonical request: what routing, access and services all decide by.
-pub struct Request {
+/// One canonical request: what routing, access and services all decide by. A handle to [`RequestParts`], so that to pass
+/// it on, through services and their futures, is to pass on a pointer.
+pub struct Request(Box<RequestParts>);
+
+/// What a [`Request`] consists of.
+pub struct RequestParts {
     pub method: Method,
     /// Path and query as the client sent them, always in origin form (`/a%20b?c=d`) and with one slash at the start, or `*`
     /// for `OPTIONS *`.
@@ -70,7 +75,7 @@ impl Request {
     pub fn get(target: &str) -> Self {
         let target: Uri = target.parse().unwrap_or_default();
         let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self {
+        Self::from(RequestParts {
             method: Method::GET,
             path: crate::path::canonical(target.path()).unwrap_or_default(),
             target,
@@ -84,7 +89,7 @@ impl Request {
             vouched: Vouched::default(),
             captures: Captures::default(),
             id: None,
-        }
+        })
     }
 
     pub fn peer_ip(&self) -> IpAddr {
@@ -108,6 +113,26 @@ impl Request {
     /// Whether the client would rather read HTML than anything else: a person with a browser.
     pub fn wants_html(&self) -> bool {
         self.header(http::header::ACCEPT).is_some_and(|accept| accept.contains("text/html"))
+    }
+}
+
+impl From<RequestParts> for Request {
+    fn from(parts: RequestParts) -> Self {
+        Self(Box::new(parts))
+    }
+}
+
+impl Deref for Request {
+    type Target = RequestParts;
+
+    fn deref(&self) -> &RequestParts {
+        &self.0
+    }
+}
+
+impl DerefMut for Request {
+    fn deref_mut(&mut self) -> &mut RequestParts {
+        &mut self.0
     }
 }
 
@@ -138,6 +163,14 @@ impl Interim {
 
     pub(crate) fn is_waiting(&self) -> bool {
         !self.0.lock().is_empty()
+    }
+
+    /// Gets ready for the next request. What a service of the last one may still send is lost.
+    pub(crate) fn renew(&mut self) {
+        match Arc::get_mut(&mut self.0) {
+            Some(waiting) => waiting.get_mut().clear(),
+            None => *self = Self::default(),
+        }
     }
 
     /// Takes what waits. The engine calls this after each poll of the service.

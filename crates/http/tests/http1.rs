@@ -21,8 +21,8 @@ use support::{Answer, read_response, read_until_quiet, serve, short_limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn echo() -> impl doorstep_http::Service {
-    Answer(|request: doorstep_http::Request| async move {
-        match request.body.collect(1 << 20).await {
+    Answer(|mut request: doorstep_http::Request| async move {
+        match request.body.take().collect(1 << 20).await {
             Ok(body) => Response::text(StatusCode::OK, format!("{} {}", request.path, String::from_utf8_lossy(&body))),
             Err(error) => Response::text(StatusCode::BAD_REQUEST, error.to_string()),
         }

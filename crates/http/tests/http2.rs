@@ -12,9 +12,9 @@ use support::{Answer, Server, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn echo() -> impl doorstep_http::Service {
-    Answer(|request: Request| async move {
+    Answer(|mut request: Request| async move {
         assert_eq!(request.version, Version::HTTP_2);
-        match request.body.collect(4 << 20).await {
+        match request.body.take().collect(4 << 20).await {
             Ok(body) => Response::new(StatusCode::OK).with_body(body),
             Err(error) => Response::text(StatusCode::BAD_REQUEST, error.to_string()),
         }

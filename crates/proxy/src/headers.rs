@@ -10,7 +10,7 @@ mod response;
 pub use forwarded::came_from_us;
 pub use hop::strip_hop_by_hop;
 pub use origin::{Origins, Presented, host_of};
-pub use request::{HeadPlan, offered_protocols, write_head};
+pub use request::{HeadPlan, NEXT_ACTION, offered_protocols, write_head};
 pub use response::{Translated, translate};
 
 #[cfg(test)]

@@ -58,18 +58,23 @@ impl Home {
 }
 
 fn put(key: PoolKey, most: usize, member: Option<&Arc<Member>>, connection: Connection) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     let until = Instant::now() + connection.keep_for();
-    let sweep = POOL.with_borrow_mut(|pool| {
+    let sweeper = if POOL.with_borrow(|pool| pool.sweeping) {
+        None
+    } else {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        Some(runtime)
+    };
+    POOL.with_borrow_mut(|pool| {
+        pool.sweeping = true;
         let shelf = pool.idle.entry(key).or_insert_with(|| Shelf { member: member.cloned(), idle: Vec::new() });
         if shelf.idle.len() >= most {
             // The oldest goes.
             shelf.idle.remove(0);
         }
         shelf.idle.push(Idle { connection, until });
-        !std::mem::replace(&mut pool.sweeping, true)
     });
-    if sweep {
+    if let Some(runtime) = sweeper {
         runtime.spawn(sweep_until_empty(Sweeping));
     }
 }

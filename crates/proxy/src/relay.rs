@@ -81,6 +81,7 @@ pub fn switch(answer: Answer, offered: Option<&str>, lease: &mut Option<InFlight
     let mut response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_kind(Kind::Proxied);
     response.headers = headers;
     // An empty buffer would hold its memory as long as the tunnel lasts.
+    let connection = connection.into_inner();
     let early = if connection.read.is_empty() { Bytes::new() } else { connection.read.freeze() };
     let (upstream, lease) = (connection.io, lease.take());
     response.upgrade = Some(Box::new(move |client: BoxIo| {

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::client::{Answer, Connection, Failure, Upload, UploadFraming, exchange};
 use crate::framework::{Framework, Learnt, inspector};
-use crate::headers::{HeadPlan, Origins, Presented, came_from_us, offered_protocols, write_head};
+use crate::headers::{HeadPlan, NEXT_ACTION, Origins, Presented, came_from_us, offered_protocols, write_head};
 use crate::idle::{self, Home, PoolKey};
 use crate::relay::{Back, expects_continue, prepare_fields, respond, switch};
 use crate::{ProxyError, down, limits};
@@ -36,7 +36,7 @@ impl ReverseProxy {
         let outcome = if came_from_us(&request.headers) {
             Err(ProxyError::Loop)
         } else {
-            let body = std::mem::replace(&mut request.body, Body::Empty);
+            let body = request.body.take();
             self.pass(&mut request, body).await
         };
         match outcome {
@@ -95,7 +95,7 @@ impl ReverseProxy {
         let hide_host = self.learnt.hides_host();
         // Rails, and Next.js for its server actions, compare Origin with X-Forwarded-Host.
         let knows_host =
-            (self.learnt.framework() == Framework::Rails && !hide_host) || request.headers.contains_key("next-action");
+            (self.learnt.framework() == Framework::Rails && !hide_host) || request.headers.contains_key(NEXT_ACTION);
         HeadPlan {
             origins: &self.origins,
             host: if keep_host { &request.authority } else { &self.proxy.upstream.authority },

@@ -56,10 +56,10 @@ async fn converse(wire: &[u8], packet: usize) -> Vec<u8> {
 struct Echo;
 
 impl Service for Echo {
-    fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+    fn call<'a>(&'a self, mut request: Request) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             assert!(request.path.starts_with('/') && !request.path.contains("/../"));
-            match request.body.collect(1 << 20).await {
+            match request.body.take().collect(1 << 20).await {
                 Ok(body) => Response::new(StatusCode::OK).with_body(body),
                 Err(error) => Response::text(StatusCode::BAD_REQUEST, error.to_string()),
             }

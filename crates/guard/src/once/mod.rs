@@ -65,7 +65,7 @@ impl Once {
             Begun::Busy => return busy(&asked.request),
             Begun::Over => return over(&asked.request),
         }
-        let ticket = Ticket { state: Arc::clone(&self.state), path: asked.request.path, part, outcome: None };
+        let ticket = Ticket { state: Arc::clone(&self.state), path: asked.request.path.clone(), part, outcome: None };
         let before = response.finished.take();
         response.finished = Some(Box::new(move |outcome, sent| {
             if let Some(before) = before {

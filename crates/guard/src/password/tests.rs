@@ -14,7 +14,7 @@ struct App(Mutex<Option<HeaderMap>>);
 
 impl Service for App {
     fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
-        *self.0.lock() = Some(request.headers);
+        *self.0.lock() = Some(request.headers.clone());
         Box::pin(std::future::ready(Response::text(StatusCode::OK, "secret").with_kind(Kind::Proxied)))
     }
 }

@@ -52,7 +52,7 @@ impl RateLimit {
     async fn answer(&self, mut request: Request) -> Response {
         let client = client_key(&request);
         let gate = |pacer: &Arc<Pacer>| Gate::new(Arc::clone(pacer), client);
-        request.body = paced(request.body, gate(&self.up));
+        request.body = paced(request.body.take(), gate(&self.up));
         let mut response = self.inner.call(request).await;
         response.body = paced(response.body, gate(&self.down));
         if let Some(upgrade) = response.upgrade {

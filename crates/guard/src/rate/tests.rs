@@ -234,9 +234,9 @@ fn the_table_of_clients_is_bounded() {
 struct Echo;
 
 impl Service for Echo {
-    fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+    fn call<'a>(&'a self, mut request: Request) -> BoxFuture<'a, Response> {
         Box::pin(async move {
-            let bytes = request.body.collect(1 << 20).await.unwrap();
+            let bytes = request.body.take().collect(1 << 20).await.unwrap();
             Response::new(StatusCode::OK).with_body(bytes)
         })
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use doorstep_net::{ConnInfo, Drain};
-use doorstep_proto::http1::{BodyFraming, RequestHead, parse_request, write_response_head};
-use http::{StatusCode, Version, header};
+use doorstep_proto::http1::{BodyFraming, HeadError, RequestHead, parse_request, write_response_head};
+use http::{Method, StatusCode, Version};
 
 use super::body::{RequestBody, poll_body};
 use super::send::{Sending, send, write_all};
@@ -15,8 +15,11 @@ use super::wire::Wire;
 use crate::engine::respond;
 use crate::limits::{LINGER, Limits, MAX_DISCARDED};
 use crate::record::{LONG_BODY, Record};
+use crate::route::TableOptions;
 use crate::timer::Timer;
-use crate::{Body, Captures, Engine, Interim, Kind, Outcome, Request, Response, Upgrade, forwarded, pages, path};
+use crate::{
+    Body, Captures, Engine, Interim, Kind, Outcome, Request, RequestParts, Response, Upgrade, forwarded, pages, path,
+};
 
 /// What becomes of the connection after an exchange.
 pub(super) enum Exchanged {
@@ -33,61 +36,65 @@ pub(super) async fn exchange(
     wire: &Wire,
     info: &Arc<ConnInfo>,
     head: Bytes,
+    interim: &Interim,
     timer: &mut Timer,
     drain: &Drain,
 ) -> Exchanged {
-    let head = match parse_request(&head) {
-        Ok(head) => head,
-        Err(error) => {
-            super::refuse_head(engine, wire, info, error).await;
-            return Exchanged::Abort;
-        }
-    };
-    let (method, version, client_keeps) = (head.method.clone(), head.version, head.keep_alive);
-    let (upgradable, framing) = (head.upgrade, head.framing);
-    let asked = head.headers.get(header::CONNECTION);
-    let asked_to_keep = asked.is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
-    wire.begin(framing, head.expects_continue);
-
-    let interim = Interim::default();
+    // What is rarely needed is boxed, here and below: the future of an exchange is made for each request, and memory
+    // of more than a kilobyte takes the allocator much longer to find.
     let routes = engine.routes();
-    let mut request = into_request(head, info, interim.clone());
-    forwarded::receive(routes.options(), &mut request);
-    let mut record = Record::begin(engine.observer.as_ref(), &request);
-    request.body = body_of(framing, wire, &record);
-    let made = if request.path.is_empty() {
-        let detail = "The path of this request is malformed.";
-        Made::Response(pages::problem(&request, StatusCode::BAD_REQUEST, detail))
-    } else {
-        let answer = pin!(respond(&routes, request, &mut record));
-        await_response(answer, wire, timer, &engine.limits, &interim, client_keeps).await
-    };
-    drop(routes);
-    let mut response = match made {
-        Made::Response(response) => response,
-        Made::ClientGone => {
-            record.responding(client_closed_request(), Kind::Page, None);
-            record.finish(wire.lock().received, Outcome::ClientGone);
+    let Begun { request, mut record, asked } = match begin(engine, routes.options(), wire, info, head, interim) {
+        Ok(begun) => begun,
+        Err(error) => {
+            drop(routes);
+            Box::pin(super::refuse_head(engine, wire, info, error)).await;
             return Exchanged::Abort;
         }
-        Made::TooSlow => {
-            record.responding(StatusCode::REQUEST_TIMEOUT, Kind::Page, None);
-            record.finish(wire.lock().received, Outcome::Refused);
-            super::refuse(wire, StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly").await;
-            return Exchanged::Abort;
+    };
+    let mut response = {
+        let made = if request.path.is_empty() {
+            let detail = "The path of this request is malformed.";
+            Made::Response(pages::problem(&request, StatusCode::BAD_REQUEST, detail))
+        } else {
+            let answer = pin!(respond(&routes, request, &mut record));
+            await_response(answer, wire, timer, &engine.limits, interim, asked.keeps).await
+        };
+        drop(routes);
+        match made {
+            Made::Response(response) => response,
+            Made::ClientGone => {
+                record.responding(client_closed_request(), Kind::Page, None);
+                record.finish(wire.lock().received, Outcome::ClientGone);
+                return Exchanged::Abort;
+            }
+            Made::TooSlow => {
+                record.responding(StatusCode::REQUEST_TIMEOUT, Kind::Page, None);
+                record.finish(wire.lock().received, Outcome::Refused);
+                let reason = "the request's body came too slowly";
+                Box::pin(super::refuse(wire, StatusCode::REQUEST_TIMEOUT, reason)).await;
+                return Exchanged::Abort;
+            }
         }
     };
 
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
-        match response.upgrade.take().filter(|_| upgradable) {
-            Some(upgrade) => return switch(wire, response, upgrade, record, timer, &engine.limits).await,
+        match response.upgrade.take().filter(|_| asked.upgradable) {
+            Some(upgrade) => {
+                return Box::pin(switch(wire, response, upgrade, record, timer, &engine.limits)).await;
+            }
             None => response = Response::new(StatusCode::BAD_GATEWAY),
         }
     }
     wire.lock().response_started = true;
     record.tell(response.finished.take());
-    let sending = Sending { method: &method, version, client_keeps, draining: drain.is_draining(), asked_to_keep };
-    let sent = send(wire, response, &sending, &mut record, timer, &engine.limits).await;
+    let sending = Sending {
+        method: &asked.method,
+        version: asked.version,
+        client_keeps: asked.keeps,
+        draining: drain.is_draining(),
+        asked_to_keep: asked.to_keep,
+    };
+    let sent = send(wire, &mut response, &sending, &mut record, timer, &engine.limits).await;
     let received = wire.lock().received;
     match sent {
         Ok(reusable) => {
@@ -101,6 +108,49 @@ pub(super) async fn exchange(
     }
 }
 
+/// A request that is about to be served.
+struct Begun<'a> {
+    request: Request,
+    record: Record<'a>,
+    asked: Asked,
+}
+
+/// What is needed of a request once its service has it.
+struct Asked {
+    method: Method,
+    version: Version,
+    /// Whether the client allows another request on the connection.
+    keeps: bool,
+    /// Whether it asked for that in so many words.
+    to_keep: bool,
+    upgradable: bool,
+}
+
+fn begin<'a>(
+    engine: &'a Engine,
+    options: &TableOptions,
+    wire: &Wire,
+    info: &Arc<ConnInfo>,
+    head: Bytes,
+    interim: &Interim,
+) -> Result<Begun<'a>, HeadError> {
+    let head = parse_request(&head)?;
+    let framing = head.framing;
+    let asked = Asked {
+        method: head.method.clone(),
+        version: head.version,
+        keeps: head.keep_alive,
+        to_keep: head.asks_to_keep,
+        upgradable: head.upgrade,
+    };
+    wire.begin(framing, head.expects_continue);
+    let mut request = into_request(head, info, interim.clone());
+    forwarded::receive(options, &mut request);
+    let record = Record::begin(engine.observer.as_ref(), &request);
+    request.body = body_of(framing, wire, &record);
+    Ok(Begun { request, record, asked })
+}
+
 /// nginx's 499: no answer was sent, because nobody was there to read it.
 fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
@@ -109,7 +159,7 @@ fn client_closed_request() -> StatusCode {
 /// The request as services see it, its body still to come; its path is empty where it is malformed.
 fn into_request(head: RequestHead, info: &Arc<ConnInfo>, interim: Interim) -> Request {
     let path = if head.target == "*" { Some("*".to_owned()) } else { path::canonical(head.target.path()) };
-    Request {
+    Request::from(RequestParts {
         method: head.method,
         target: path::one_leading_slash(head.target),
         path: path.unwrap_or_default(),
@@ -123,7 +173,7 @@ fn into_request(head: RequestHead, info: &Arc<ConnInfo>, interim: Interim) -> Re
         vouched: crate::Vouched::default(),
         captures: Captures::default(),
         id: None,
-    }
+    })
 }
 
 fn body_of(framing: BodyFraming, wire: &Wire, record: &Record<'_>) -> Body {
@@ -187,7 +237,7 @@ async fn await_response(
             Poll::Pending
         })
         .await;
-        if interim.is_waiting() && !send_interim(interim, wire, timer, limits).await {
+        if interim.is_waiting() && !Box::pin(send_interim(interim, wire, timer, limits)).await {
             return Made::ClientGone;
         }
         if let Some(made) = step {
@@ -232,6 +282,9 @@ async fn switch(
 
 /// Reads what a service left of a request body, so that the connection can be used again. `false` if it cannot.
 async fn discard_body(wire: &Wire, timer: &mut Timer) -> bool {
+    if wire.lock().body_done() {
+        return true;
+    }
     let deadline = Instant::now() + LINGER;
     let mut discarded = 0;
     std::future::poll_fn(|cx| {

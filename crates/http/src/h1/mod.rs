@@ -20,13 +20,14 @@ use self::head::{Next, next_head};
 use self::wire::Wire;
 use crate::limits::{LINGER, MAX_LINGERED};
 use crate::timer::Timer;
-use crate::{Engine, h2};
+use crate::{Engine, Interim, h2};
 
 /// Serves a connection until it is closed, by either side.
 pub(crate) async fn serve(engine: &Engine, conn: Conn, drain: Drain) {
     let Conn { io, info } = conn;
     let wire = Wire::new(io);
     let mut timer = Timer::default();
+    let mut interim = Interim::default();
     let mut first = true;
     {
         // A gentle drain lets a connection idle on: its next answer is its last.
@@ -37,7 +38,8 @@ pub(crate) async fn serve(engine: &Engine, conn: Conn, drain: Drain) {
                 Next::Head(head) => {
                     first = false;
                     // Boxed, so that an idle connection does not carry the room that a request needs.
-                    let served = Box::pin(exchange(engine, &wire, &info, head, &mut timer, &drain)).await;
+                    interim.renew();
+                    let served = Box::pin(exchange(engine, &wire, &info, head, &interim, &mut timer, &drain)).await;
                     match served {
                         Exchanged::KeepAlive => {}
                         Exchanged::Close => break,

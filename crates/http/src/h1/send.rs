@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use doorstep_model::Blame;
 use doorstep_net::Io;
-use doorstep_proto::http1::{write_chunk_size, write_fields, write_response_head};
-use http::header::{self, HeaderValue};
+use doorstep_proto::http1::{write_chunk_size, write_decimal, write_field, write_fields, write_status_line};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::Frame;
 use tokio::io::AsyncWrite;
 
 use super::wire::Wire;
 use crate::body::FileRange;
-use crate::limits::{COALESCE, KEEP_ALIVE_MARGIN, Limits};
+use crate::limits::{COALESCE, COPIED, KEEP_ALIVE_MARGIN, Limits};
 use crate::record::Record;
 use crate::timer::Timer;
 use crate::{Body, BodyError, Outcome, Response, sendfile};
@@ -58,34 +58,39 @@ enum Framing {
 /// Writes the whole response. `true` if the connection's framing is intact and both sides want to keep it.
 pub(super) async fn send(
     wire: &Wire,
-    mut response: Response,
+    response: &mut Response,
     sending: &Sending<'_>,
     record: &mut Record<'_>,
     timer: &mut Timer,
     limits: &Limits,
 ) -> Result<bool, SendError> {
-    let framing = framing(&mut response, sending);
+    let framing = framing(response, sending);
     let keep = sending.client_keeps && !sending.draining && framing != Framing::UntilClose;
-    let mut head = write_head(&response, sending, framing, keep.then_some(limits.keep_alive));
+    let mut head = write_head(response, sending, framing, keep.then_some(limits.keep_alive));
     let mut writer = Writer { wire, record, timer, limits, unflushed: false, end_means_gone: sending.client_keeps };
-    let Response { body, status, kind, .. } = response;
+    let body = response.body.take();
     let total = match framing {
         Framing::NoBody => Some(0),
         Framing::Length(length) => Some(length),
         Framing::Chunked | Framing::UntilClose => None,
     };
-    writer.record.responding(status, kind, total);
+    writer.record.responding(response.status, response.kind, total);
     match body {
         _ if framing == Framing::NoBody => writer.write(&[&head], 0).await?,
         Body::Full(bytes) if bytes.len() <= COALESCE => {
-            head.extend_from_slice(&bytes);
-            writer.write(&[&head], bytes.len()).await?;
+            if bytes.len() <= COPIED {
+                head.extend_from_slice(&bytes);
+                writer.write(&[&head], bytes.len()).await?;
+            } else {
+                writer.write(&[&head, &bytes], bytes.len()).await?;
+            }
         }
         Body::File(range) if writer.is_plain_tcp() => {
             writer.write_head_of_file(&head).await?;
             writer.write_file(range).await?;
         }
-        body => writer.write_stream(head, body, framing).await?,
+        // Boxed: the short answers above would have to make room for it.
+        body => Box::pin(writer.write_stream(head, body, framing)).await?,
     }
     writer.flush().await?;
     Ok(keep)
@@ -114,24 +119,19 @@ pub(super) async fn write_all(
 }
 
 fn framing(response: &mut Response, sending: &Sending<'_>) -> Framing {
-    let headers = &mut response.headers;
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
-        headers.remove(name);
-    }
     let status = response.status;
     if status.is_informational() || status == StatusCode::NO_CONTENT {
-        headers.remove(header::CONTENT_LENGTH);
+        response.headers.remove(header::CONTENT_LENGTH);
         return Framing::NoBody;
     }
     let known = response.body.len();
     if *sending.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
         // What GET would say, if the service knows; an empty body here means that it does not.
         if let Some(length) = known.filter(|length| *length > 0) {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            response.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
         return Framing::NoBody;
     }
-    headers.remove(header::CONTENT_LENGTH);
     match known {
         Some(length) => Framing::Length(length),
         None if sending.version == Version::HTTP_10 => Framing::UntilClose,
@@ -141,11 +141,19 @@ fn framing(response: &mut Response, sending: &Sending<'_>) -> Framing {
 
 fn write_head(response: &Response, sending: &Sending<'_>, framing: Framing, keep: Option<Duration>) -> Vec<u8> {
     let mut head = Vec::with_capacity(512);
-    write_response_head(&mut head, sending.version, response.status, &response.headers);
+    write_status_line(&mut head, sending.version, response.status);
+    let mut dated = false;
+    for (name, value) in &response.headers {
+        if is_ours(name, framing) {
+            continue;
+        }
+        dated |= name == header::DATE;
+        write_field(&mut head, name, value.as_bytes());
+    }
     match framing {
         Framing::Length(length) => {
             head.extend_from_slice(b"Content-Length: ");
-            head.extend_from_slice(length.to_string().as_bytes());
+            write_decimal(&mut head, length);
             head.extend_from_slice(b"\r\n");
         }
         Framing::Chunked => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -167,13 +175,22 @@ fn write_head(response: &Response, sending: &Sending<'_>, framing: Framing, keep
             }
         }
     }
-    if !response.headers.contains_key(header::DATE) {
+    if !dated {
         head.extend_from_slice(b"Date: ");
         head.extend_from_slice(crate::date::now().as_bytes());
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"\r\n");
     head
+}
+
+/// Whether it is not for a service to say: how this connection delimits bodies, and whether it stays open. The length
+/// that GET would get is the service's own word where there is no body.
+fn is_ours(name: &HeaderName, framing: Framing) -> bool {
+    name == header::CONNECTION
+        || name == header::TRANSFER_ENCODING
+        || name == header::UPGRADE
+        || (name == header::CONTENT_LENGTH && framing != Framing::NoBody)
 }
 
 struct Writer<'a, 'r> {
@@ -229,11 +246,14 @@ impl Writer<'_, '_> {
         if !std::mem::take(&mut self.unflushed) {
             return Ok(());
         }
-        let deadline = Instant::now() + self.limits.write_stall;
-        let (wire, timer) = (self.wire, &mut *self.timer);
+        let mut stalled_at = None;
+        let (wire, timer, stall) = (self.wire, &mut *self.timer, self.limits.write_stall);
         std::future::poll_fn(|cx| match Pin::new(&mut wire.lock().io).poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| SendError::ClientGone)),
-            Poll::Pending => timer.poll(cx, deadline).map(|()| Err(SendError::ClientGone)),
+            Poll::Pending => {
+                let since = *stalled_at.get_or_insert_with(Instant::now);
+                timer.poll(cx, since + stall).map(|()| Err(SendError::ClientGone))
+            }
         })
         .await
     }

@@ -6,7 +6,7 @@ use h2::ext::Protocol;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Uri, Version};
 
-use crate::{Body, Captures, Interim, Request, path};
+use crate::{Body, Captures, Interim, Request, RequestParts, path};
 
 /// The request that a stream's header section stands for, its body still to come.
 ///
@@ -32,7 +32,7 @@ pub(super) fn from_head(head: http::request::Parts, info: &Arc<ConnInfo>) -> Res
     if let Some(protocol) = protocol {
         as_upgrade(&mut headers, protocol.as_str())?;
     }
-    Ok(Request {
+    Ok(Request::from(RequestParts {
         method: if upgradable { Method::GET } else { head.method },
         target: path::one_leading_slash(target),
         path: path.ok_or("path")?,
@@ -46,7 +46,7 @@ pub(super) fn from_head(head: http::request::Parts, info: &Arc<ConnInfo>) -> Res
         vouched: crate::Vouched::default(),
         captures: Captures::default(),
         id: None,
-    })
+    }))
 }
 
 fn authority(uri: &Uri, headers: &HeaderMap) -> Result<String, &'static str> {
@@ -111,7 +111,7 @@ mod tests {
         assert!(parse("/a", &[]).is_err());
         assert!(parse("https://a.example/../b", &[]).is_err());
         let double = parse("https://a.example//b/c", &[]).unwrap();
-        assert_eq!((double.target.to_string(), double.path), ("/b/c".to_owned(), "/b/c".to_owned()));
+        assert_eq!((double.target.to_string(), double.path.clone()), ("/b/c".to_owned(), "/b/c".to_owned()));
     }
 
     #[test]

@@ -19,8 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 fn echo() -> impl doorstep_http::Service {
-    Answer(|request: Request| async move {
-        match request.body.collect(1 << 20).await {
+    Answer(|mut request: Request| async move {
+        match request.body.take().collect(1 << 20).await {
             Ok(body) => Response::text(StatusCode::OK, format!("{} {}", request.path, body.len())),
             Err(error) => Response::text(StatusCode::BAD_REQUEST, error.to_string()),
         }

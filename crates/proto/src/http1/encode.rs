@@ -3,12 +3,33 @@ use http::{Method, StatusCode, Version};
 
 /// Writes a status line and fields, without the final empty line: the caller adds its framing fields and `\r\n`.
 pub fn write_response_head(out: &mut Vec<u8>, version: Version, status: StatusCode, headers: &HeaderMap) {
+    write_status_line(out, version, status);
+    write_fields(out, headers);
+}
+
+/// Writes a response's first line.
+pub fn write_status_line(out: &mut Vec<u8>, version: Version, status: StatusCode) {
     out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
-    write_fields(out, headers);
+}
+
+/// Writes a number in decimal digits.
+pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// Writes an HTTP/1.1 request line and fields, without the final empty line.
@@ -76,6 +97,15 @@ mod tests {
             let mut out = Vec::new();
             write_chunk_size(&mut out, size);
             assert_eq!(out, format!("{size:x}\r\n").into_bytes());
+        }
+    }
+
+    #[test]
+    fn decimals() {
+        for number in [0, 9, 10, 100, 65535, u64::MAX] {
+            let mut out = Vec::new();
+            write_decimal(&mut out, number);
+            assert_eq!(out, number.to_string().into_bytes());
         }
     }
 

@@ -10,7 +10,10 @@ mod request;
 mod response;
 
 pub use chunked::{ChunkedDecoder, Decoded};
-pub use encode::{write_chunk_size, write_field, write_fields, write_request_head, write_response_head};
+pub use encode::{
+    write_chunk_size, write_decimal, write_field, write_fields, write_request_head, write_response_head,
+    write_status_line,
+};
 pub use error::{ChunkError, HeadError};
 pub use fields::{connection_tokens, parse_fields};
 pub use head::HeadScanner;

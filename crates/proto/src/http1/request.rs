@@ -5,7 +5,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Uri, Version};
 
 use super::error::HeadError;
-use super::fields::{connection_tokens, to_map};
+use super::fields::{Present, connection_tokens, to_map};
 use super::limits::{MAX_FIELDS, MAX_REQUEST_LINE};
 
 /// A request's head, checked: its framing can be read in one way only.
@@ -22,6 +22,8 @@ pub struct RequestHead {
     pub framing: BodyFraming,
     /// Whether the client allows another request on the connection (RFC 9112 section 9.3).
     pub keep_alive: bool,
+    /// Whether the client said `keep-alive`, so that it may want to know for how long.
+    pub asks_to_keep: bool,
     pub expects_continue: bool,
     /// Whether the client offers to switch protocols (RFC 9110 section 7.8).
     pub upgrade: bool,
@@ -62,25 +64,28 @@ pub fn parse_request(head: &Bytes) -> Result<RequestHead, HeadError> {
     }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("method"))?;
     let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let mut headers = to_map(head, parsed.headers)?;
+    let (mut headers, present) = to_map(head, parsed.headers)?;
     let host = host_field(&headers, version)?;
     let (target, authority) = split_target(&method, head.slice_ref(target.as_bytes()), host)?;
-    if headers.get(header::HOST).is_some_and(|sent| sent.as_bytes() != authority.as_bytes()) {
+    if host.is_some_and(|sent| sent != authority) {
         let value = HeaderValue::from_str(&authority).map_err(|_| HeadError::Malformed("Host"))?;
         headers.insert(header::HOST, value);
     }
-    let framing = framing(&headers, version)?;
+    let framing = framing(&headers, present, version)?;
     let mut close = false;
     let mut keep = false;
     let mut upgrade = false;
-    for token in connection_tokens(&headers, &header::CONNECTION) {
-        close |= token.eq_ignore_ascii_case("close");
-        keep |= token.eq_ignore_ascii_case("keep-alive");
-        upgrade |= token.eq_ignore_ascii_case("upgrade");
+    if present.has(Present::CONNECTION) {
+        for token in connection_tokens(&headers, &header::CONNECTION) {
+            close |= token.eq_ignore_ascii_case("close");
+            keep |= token.eq_ignore_ascii_case("keep-alive");
+            upgrade |= token.eq_ignore_ascii_case("upgrade");
+        }
     }
     let http11 = version == Version::HTTP_11;
     Ok(RequestHead {
-        expects_continue: http11 && expects_continue(&headers)?,
+        expects_continue: http11 && present.has(Present::EXPECT) && expects_continue(&headers)?,
+        asks_to_keep: keep,
         upgrade: http11 && upgrade && headers.contains_key(header::UPGRADE),
         keep_alive: !close && (http11 || keep),
         method,
@@ -171,14 +176,17 @@ fn split_target(method: &Method, target: Bytes, host: Option<&str>) -> Result<(U
     Ok((path, authority.as_str().to_ascii_lowercase()))
 }
 
-fn framing(headers: &HeaderMap, version: Version) -> Result<BodyFraming, HeadError> {
+fn framing(headers: &HeaderMap, present: Present, version: Version) -> Result<BodyFraming, HeadError> {
+    if !present.has(Present::CONTENT_LENGTH) && !present.has(Present::TRANSFER_ENCODING) {
+        return Ok(BodyFraming::None);
+    }
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let length = match (lengths.next(), lengths.next()) {
         (None, _) => None,
         (Some(value), None) => Some(parse_length(value.as_bytes()).ok_or(HeadError::Malformed("Content-Length"))?),
         _ => return Err(HeadError::Malformed("more than one Content-Length")),
     };
-    if !headers.contains_key(header::TRANSFER_ENCODING) {
+    if !present.has(Present::TRANSFER_ENCODING) {
         return Ok(match length {
             None => BodyFraming::None,
             Some(0) => BodyFraming::None,

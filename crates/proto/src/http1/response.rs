@@ -6,7 +6,7 @@ use http::{Method, StatusCode, Version};
 
 use super::BodyFraming;
 use super::error::HeadError;
-use super::fields::{connection_tokens, to_map};
+use super::fields::{Present, connection_tokens, to_map};
 use super::limits::MAX_FIELDS;
 use super::request::parse_length;
 
@@ -43,14 +43,16 @@ pub fn parse_response(head: &Bytes, method: &Method) -> Result<ResponseHead, Hea
     };
     let status = StatusCode::from_u16(code).map_err(|_| HeadError::Malformed("status code"))?;
     let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let headers = to_map(head, parsed.headers)?;
-    let declared = declared_framing(&headers, version)?;
+    let (headers, present) = to_map(head, parsed.headers)?;
+    let declared = declared_framing(&headers, present, version)?;
     let framing = if has_no_body(status, method) { BodyFraming::None } else { declared };
     let mut close = false;
     let mut keep = false;
-    for token in connection_tokens(&headers, &header::CONNECTION) {
-        close |= token.eq_ignore_ascii_case("close");
-        keep |= token.eq_ignore_ascii_case("keep-alive");
+    if present.has(Present::CONNECTION) {
+        for token in connection_tokens(&headers, &header::CONNECTION) {
+            close |= token.eq_ignore_ascii_case("close");
+            keep |= token.eq_ignore_ascii_case("keep-alive");
+        }
     }
     let persistent = !close && (version == Version::HTTP_11 || keep);
     Ok(ResponseHead { keep_alive: persistent && framing != BodyFraming::UntilClose, status, version, headers, framing })
@@ -65,7 +67,10 @@ fn has_no_body(status: StatusCode, method: &Method) -> bool {
 }
 
 /// What the fields say, if they can be read in one way only (RFC 9112 section 6.3, items 3 to 8).
-fn declared_framing(headers: &HeaderMap, version: Version) -> Result<BodyFraming, HeadError> {
+fn declared_framing(headers: &HeaderMap, present: Present, version: Version) -> Result<BodyFraming, HeadError> {
+    if !present.has(Present::CONTENT_LENGTH) && !present.has(Present::TRANSFER_ENCODING) {
+        return Ok(BodyFraming::UntilClose);
+    }
     let mut length = None;
     for value in headers.get_all(header::CONTENT_LENGTH) {
         // A list of equal lengths is one length (RFC 9110 section 8.6).
@@ -76,6 +81,9 @@ fn declared_framing(headers: &HeaderMap, version: Version) -> Result<BodyFraming
             }
             length = Some(one);
         }
+    }
+    if let (false, Some(length)) = (present.has(Present::TRANSFER_ENCODING), length) {
+        return Ok(if length == 0 { BodyFraming::None } else { BodyFraming::Length(length) });
     }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
     match (codings.next(), length) {

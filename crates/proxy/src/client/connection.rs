@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::ops::{Deref, DerefMut};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,8 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::limits;
 
-/// A connection to an upstream, with what is read and not yet used, and what is to be written.
-pub struct Connection {
+/// A connection to an upstream, with what is read and not yet used, and what is to be written. A handle: it moves from
+/// hand to hand several times per request.
+pub struct Connection(Box<Inner>);
+
+/// What a [`Connection`] consists of.
+pub struct Inner {
     pub io: Io,
     pub read: BytesMut,
     /// Written first: request heads and chunk sizes.
@@ -35,7 +40,7 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(io: Io) -> Self {
-        Self {
+        Self(Box::new(Inner {
             io,
             read: BytesMut::new(),
             out: Vec::with_capacity(1024),
@@ -47,9 +52,30 @@ impl Connection {
             unflushed: false,
             keep_for: limits::POOL_IDLE,
             timer: Timer::default(),
-        }
+        }))
     }
 
+    /// What [`Connection`] is a handle to.
+    pub fn into_inner(self) -> Inner {
+        *self.0
+    }
+}
+
+impl Deref for Connection {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.0
+    }
+}
+
+impl Inner {
     /// How long it may wait for its next request.
     pub fn keep_for(&self) -> Duration {
         self.keep_for

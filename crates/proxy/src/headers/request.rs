@@ -1,5 +1,5 @@
 use doorstep_http::Request;
-use doorstep_proto::http1::{connection_tokens, write_field};
+use doorstep_proto::http1::{connection_tokens, write_decimal, write_field};
 use http::header::{self, HeaderName};
 use http::{HeaderValue, Method};
 
@@ -26,6 +26,9 @@ pub struct HeadPlan<'a> {
     pub upgrade: Option<&'a str>,
 }
 
+/// Marks a call of one of Next.js's server actions.
+pub const NEXT_ACTION: HeaderName = HeaderName::from_static("next-action");
+
 /// Writes the request's head for the app: request line, fields, empty line.
 pub fn write_head(out: &mut Vec<u8>, request: &Request, plan: &HeadPlan<'_>) {
     out.extend_from_slice(request.method.as_str().as_bytes());
@@ -38,7 +41,10 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request, plan: &HeadPlan<'_>) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_field(out, &header::HOST, plan.host.as_bytes());
     let nominated = nominated(request);
+    let (mut cookies, mut transfer) = (false, false);
     for (name, value) in &request.headers {
+        cookies |= name == header::COOKIE;
+        transfer |= name == header::TE;
         if is_rewritten(name) || is_hop_by_hop(name.as_str()) || is_identity_claim(name.as_str()) {
             continue;
         }
@@ -56,10 +62,12 @@ pub fn write_head(out: &mut Vec<u8>, request: &Request, plan: &HeadPlan<'_>) {
             write_field(out, name, value.as_bytes());
         }
     }
-    write_cookies(out, request);
+    if cookies {
+        write_cookies(out, request);
+    }
     write_forwarded(out, request, !plan.hide_host);
     write_framing(out, request, plan);
-    write_connection(out, request, plan);
+    write_connection(out, transfer && takes_trailers(request), plan);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -88,6 +96,9 @@ fn is_rewritten(name: &HeaderName) -> bool {
 
 /// Fields that the client's `Connection` declares to be of that connection only.
 fn nominated(request: &Request) -> Vec<HeaderName> {
+    if !request.headers.keys().any(|name| name == header::CONNECTION) {
+        return Vec::new();
+    }
     connection_tokens(&request.headers, &header::CONNECTION)
         .filter(|token| !is_usual(token))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
@@ -121,7 +132,11 @@ fn write_cookies(out: &mut Vec<u8>, request: &Request) {
 
 fn write_framing(out: &mut Vec<u8>, request: &Request, plan: &HeadPlan<'_>) {
     match plan.framing {
-        UploadFraming::Length(length) => write_field(out, &header::CONTENT_LENGTH, length.to_string().as_bytes()),
+        UploadFraming::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            write_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
         UploadFraming::Chunked => write_field(out, &header::TRANSFER_ENCODING, b"chunked"),
         // RFC 9110 section 8.6: methods that usually have a body say that there is none.
         UploadFraming::None if [Method::POST, Method::PUT, Method::PATCH].contains(&request.method) => {
@@ -134,8 +149,11 @@ fn write_framing(out: &mut Vec<u8>, request: &Request, plan: &HeadPlan<'_>) {
     }
 }
 
-fn write_connection(out: &mut Vec<u8>, request: &Request, plan: &HeadPlan<'_>) {
-    let trailers = connection_tokens(&request.headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+fn takes_trailers(request: &Request) -> bool {
+    connection_tokens(&request.headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"))
+}
+
+fn write_connection(out: &mut Vec<u8>, trailers: bool, plan: &HeadPlan<'_>) {
     if trailers {
         write_field(out, &header::TE, b"trailers");
     }

@@ -13,6 +13,10 @@ pub struct Translated {
 
 /// Rewrites what a response says about addresses, so that it is true for the visitor.
 pub fn translate(headers: &mut HeaderMap, request: &Request, origins: &Origins) -> Translated {
+    // Most responses have none of these; to look at each name once is cheaper than to search for each of them.
+    if !headers.keys().any(speaks_of_addresses) {
+        return Translated::default();
+    }
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         replace(headers, &name, |value| origins.reference(value, request));
     }
@@ -47,6 +51,18 @@ pub fn translate(headers: &mut HeaderMap, request: &Request, origins: &Origins) 
         }
     }
     translated
+}
+
+/// Whether [`translate`] has to do with a field.
+fn speaks_of_addresses(name: &HeaderName) -> bool {
+    name == header::SET_COOKIE
+        || name == header::LOCATION
+        || name == header::CONTENT_LOCATION
+        || name == header::REFRESH
+        || name == header::ACCESS_CONTROL_ALLOW_ORIGIN
+        || name == header::ALT_SVC
+        || name == header::STRICT_TRANSPORT_SECURITY
+        || name == header::CONTENT_SECURITY_POLICY
 }
 
 /// Takes `upgrade-insecure-requests` out of content policies: at `localhost` browsers overlook it, at any other address

@@ -12,7 +12,7 @@ use super::membership::Membership;
 use super::preamble;
 use crate::client::{Connection, Upload, exchange};
 use crate::h2::{self, Terms, Unanswered};
-use crate::headers::{HeadPlan, write_head};
+use crate::headers::{HeadPlan, NEXT_ACTION, write_head};
 use crate::idle::{self, Home};
 use crate::relay::{Back, prepare_fields, respond, switch};
 use crate::{ProxyError, limits};
@@ -51,7 +51,7 @@ impl Task<'_> {
     }
 
     async fn by_http1(&self, lease: InFlight, mut upload: Upload) -> Result<Response, Failed> {
-        let Request { method, interim, .. } = self.request;
+        let (method, interim) = (&self.request.method, &self.request.interim);
         let mut pooled = self.pooled(lease.member(), &upload);
         loop {
             let member = lease.member();
@@ -164,7 +164,7 @@ impl Task<'_> {
             host: if keep_host { &self.request.authority } else { &member.upstream.authority },
             translate: !self.pool.keep_host,
             // Next.js compares Origin with X-Forwarded-Host for its server actions.
-            keep_origin: self.request.headers.contains_key("next-action"),
+            keep_origin: self.request.headers.contains_key(NEXT_ACTION),
             hide_host: false,
             framing: upload.framing(),
             expect: upload.is_held(),

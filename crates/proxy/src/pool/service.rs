@@ -56,7 +56,7 @@ impl PoolService {
         let outcome = if came_from_us(&request.headers) {
             Err(ProxyError::Loop)
         } else {
-            let body = std::mem::replace(&mut request.body, Body::Empty);
+            let body = request.body.take();
             self.pass(&request, body, keyed.key).await
         };
         match outcome {
