@@ -85,3 +85,8 @@ fn pagekite_back_end() {
 fn pagekite_front_end() {
     replay("pagekite_front_end", checks::pagekite::front_end);
 }
+
+#[test]
+fn tunnel() {
+    replay("tunnel", checks::tunnel::check);
+}

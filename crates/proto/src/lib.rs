@@ -3,3 +3,4 @@
 pub mod http1;
 pub mod pagekite;
 pub mod proxy_header;
+pub mod tunnel;

@@ -12,6 +12,7 @@ pub mod path;
 pub mod proxy_header;
 pub mod request_head;
 pub mod response_head;
+pub mod tunnel;
 
 /// Takes the first byte off as a number that steers the check; the rest is its input.
 fn split_off_byte(data: &[u8]) -> Option<(usize, &[u8])> {
