@@ -174,3 +174,6 @@ pub const CONTROL_AGAIN: Duration = Duration::from_millis(100);
 
 /// How long a reload waits until a worker that was told to drain has stopped accepting.
 pub const LAST_ACCEPT: Duration = Duration::from_secs(5);
+
+/// How long a new program may take to say whether it could take over.
+pub const HANDOVER_CHECKED: Duration = Duration::from_secs(20);

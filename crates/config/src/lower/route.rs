@@ -1,6 +1,6 @@
 //! Routes and what they match.
 
-use doorstep_model::{App, FieldMatcher, Matcher, PathMatcher, Route, ValueMatcher};
+use doorstep_model::{App, FieldMatcher, Guards, Matcher, PathMatcher, Route, ValueMatcher};
 
 use super::action::{self, Action};
 use super::{filters, guards};
@@ -33,6 +33,7 @@ pub(super) fn routes(context: &mut Context<'_>, node: &Node, table: &Table, apps
         }
     };
     let guards = guards::guards(context, table, site);
+    warn_of_open_doors(context, table, &guards);
     let filters = filters::filters(context, table, &captures);
     let Some(action) = action else { return Vec::new() };
     paths
@@ -44,6 +45,29 @@ pub(super) fn routes(context: &mut Context<'_>, node: &Node, table: &Table, apps
             filters: filters.clone(),
         })
         .collect()
+}
+
+/// `/admin/*` is what lies beneath `/admin`, and not `/admin` itself, which an app answers all the same.
+fn warn_of_open_doors(context: &mut Context<'_>, table: &Table, guards: &Guards) {
+    let guarded = guards.password.is_some()
+        || guards.logins.is_some()
+        || guards.forward_auth.is_some()
+        || !guards.allow.is_empty()
+        || !guards.deny.is_empty();
+    let Some(entry) = table.entry("path").filter(|_| guarded) else { return };
+    let texts = table.texts("path");
+    let beneath = |text: &str| {
+        text.strip_suffix("/*").or(text.strip_suffix("/**")).filter(|base| !base.is_empty()).map(str::to_owned)
+    };
+    for base in texts.iter().filter_map(|text| beneath(text)) {
+        let covered = texts.iter().any(|text| *text == base || *text == format!("{base}/"));
+        if !covered {
+            context
+                .warning("open-door", &entry.node.place, format!("`{base}` itself is not guarded by this"))
+                .note("a pattern that ends in `/*` matches what lies beneath, and not the path without it")
+                .help(format!("path = \"{base}/\" is both"));
+        }
+    }
 }
 
 fn paths(context: &mut Context<'_>, table: &Table) -> Vec<PathMatcher> {
@@ -73,4 +97,30 @@ fn fields(table: &Table, key: &str, fold_case: bool) -> Vec<FieldMatcher> {
         Some(FieldMatcher { name, value })
     };
     fields.iter().filter_map(|entry| matcher(&entry.key, &entry.node)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::{Privileges, Sources, parse};
+
+    #[test]
+    fn a_guarded_pattern_that_leaves_the_folder_itself_open_is_told_of() {
+        let warnings = |path: &str, guard: &str| {
+            let text = format!(
+                "[site.\"a.localhost\"]\nrespond = \"a\"\n[[site.\"a.localhost\".route]]\npath = {path}\nrespond = \"b\"\n{guard}\n"
+            );
+            let outcome = parse(&Sources::from_text(Path::new("/a/doorstep.toml"), &text), Privileges::default());
+            assert_eq!(outcome.errors(), 0, "{}", outcome.render(false));
+            outcome.warnings()
+        };
+        let guard = "allow = \"private\"";
+        assert_eq!(warnings("\"/admin/*\"", guard), 1);
+        assert_eq!(warnings("\"/admin/**\"", guard), 1);
+        for fine in ["\"/admin/\"", "[\"/admin\", \"/admin/*\"]", "\"/*\""] {
+            assert_eq!(warnings(fine, guard), 0, "{fine}");
+        }
+        assert_eq!(warnings("\"/admin/*\"", ""), 0);
+    }
 }

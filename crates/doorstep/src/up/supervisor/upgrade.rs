@@ -21,7 +21,7 @@ use super::stamps::Stamps;
 use super::workers::Worker;
 use super::{Options, Supervisor, answers, apps};
 use crate::exit::{Code, Failure, cause};
-use crate::limits::WORKER_RESTART;
+use crate::limits::{HANDOVER_CHECKED, WORKER_RESTART};
 use crate::up::link::PROTOCOL;
 use crate::up::{HANDOVER_CHECK, notify, signals};
 
@@ -83,7 +83,7 @@ impl Supervisor {
             Ok(left) => left,
             Err(error) => return failed("what the new program needs cannot be left to it", &error),
         };
-        if let Err(failure) = check(binary, left.as_raw_fd()) {
+        if let Err(failure) = check(binary, left.as_raw_fd()).await {
             return failure;
         }
         if let Err(error) = self.apps.hand_over().await {
@@ -174,17 +174,18 @@ impl Supervisor {
 }
 
 /// Asks a program whether it can read what is left to it, before there is no way back.
-fn check(binary: &Path, left: i32) -> Result<(), Failure> {
-    let mut command = Command::new(binary);
-    command.args([HANDOVER_CHECK, &left.to_string()]).stdin(Stdio::null()).stdout(Stdio::null());
+async fn check(binary: &Path, left: i32) -> Result<(), Failure> {
+    let mut command = tokio::process::Command::new(binary);
+    command.args([HANDOVER_CHECK, &left.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     let refused = |why: String| {
         Failure::new(Code::Failed, format!("{} cannot take over from this doorstep", binary.display())).because(why)
     };
-    let output = command.output().map_err(|error| refused(cause(&error)))?;
-    if output.status.success() {
-        return Ok(());
+    match tokio::time::timeout(HANDOVER_CHECKED, command.output()).await {
+        Ok(Ok(output)) if output.status.success() => Ok(()),
+        Ok(Ok(output)) => Err(refused(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        Ok(Err(error)) => Err(refused(cause(&error))),
+        Err(_) => Err(refused(format!("it did not answer within {} s", HANDOVER_CHECKED.as_secs()))),
     }
-    Err(refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
 /// The program that is now where this one came from: a package manager replaces the file, and the old one is "(deleted)".
