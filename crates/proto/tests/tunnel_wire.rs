@@ -89,7 +89,7 @@ fn decode(portions: &[&[u8]]) -> Result<Vec<Decoded>, TunnelError> {
     let mut all = Vec::new();
     for portion in portions {
         decoder.feed(Bytes::copy_from_slice(portion));
-        while let Some(decoded) = decoder.next()? {
+        while let Some(decoded) = decoder.decode()? {
             all.push(decoded);
         }
     }

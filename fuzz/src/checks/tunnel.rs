@@ -48,13 +48,13 @@ fn decode(portions: impl Iterator<Item = Bytes>) {
     for bytes in portions {
         decoder.feed(bytes);
         loop {
-            match decoder.next() {
+            match decoder.decode() {
                 Ok(Some(Decoded::Frame(frame))) => {
                     let mut out = BytesMut::new();
                     encode(&frame, &mut out);
                     let mut again = Decoder::new();
                     again.feed(out.freeze());
-                    assert_eq!(again.next(), Ok(Some(Decoded::Frame(frame))));
+                    assert_eq!(again.decode(), Ok(Some(Decoded::Frame(frame))));
                 }
                 Ok(Some(Decoded::Data { .. })) => {}
                 Ok(None) => break,

@@ -52,7 +52,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Bytes that are not the protocol. The connection is over then.
-    pub fn next(&mut self) -> Result<Option<Decoded>, TunnelError> {
+    pub fn decode(&mut self) -> Result<Option<Decoded>, TunnelError> {
         loop {
             let inside = match self.inside {
                 Some(inside) => inside,

@@ -69,7 +69,7 @@ impl AgentGreeting {
         if self.over {
             return;
         }
-        match self.decoder.next() {
+        match self.decoder.decode() {
             Ok(None) => {}
             Ok(Some(Decoded::Frame(Frame::Welcome(welcome)))) if welcome.version == VERSION => {
                 self.end(AgentGreetingOutput::Welcomed { welcome, rest: Bytes::new() });
@@ -166,7 +166,7 @@ impl RelayGreeting {
         if self.asked || self.over {
             return;
         }
-        match self.decoder.next() {
+        match self.decoder.decode() {
             Ok(None) => {}
             Ok(Some(Decoded::Frame(Frame::Hello(hello)))) => self.hello(hello),
             Ok(Some(_)) => self.refuse(TunnelError::new(Code::Unexpected, "a connection begins with a greeting")),

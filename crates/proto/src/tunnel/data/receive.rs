@@ -30,7 +30,7 @@ impl DataLink {
 
     fn read(&mut self, now: Instant) {
         while !self.closed {
-            let done = match self.decoder.next() {
+            let done = match self.decoder.decode() {
                 Ok(None) => return,
                 Ok(Some(Decoded::Data { stream, piece })) => self.data(stream, piece),
                 Ok(Some(Decoded::Frame(frame))) => self.frame(now, frame),

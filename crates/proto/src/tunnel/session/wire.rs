@@ -25,7 +25,7 @@ impl Wire {
     }
 
     pub fn next(&mut self) -> Result<Option<Frame>, TunnelError> {
-        match self.decoder.next()? {
+        match self.decoder.decode()? {
             Some(Decoded::Frame(frame)) => Ok(Some(frame)),
             Some(Decoded::Data { .. }) => Err(TunnelError::new(Code::Unexpected, "data on the control connection")),
             None => Ok(None),
