@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -63,14 +64,22 @@ def test_stop_ends_everything(up):
 
 def test_orders_that_come_before_everything_is_up(up):
     """Neither a reload nor a stop ends the supervisor alone and leaves its app behind."""
-    doorstep = up(APP.replace("node server.js", "sleep 3; exec node server.js"), wait=False)
-    doorstep.wait_for(lambda: doorstep.descendants_by_folder(), "the app's start")
+    doorstep = up(APP.replace("node server.js", "sleep 3.25; exec node server.js"), wait=False)
+    doorstep.wait_for(lambda: any("sleep 3.25" in words_of(pid) for pid in os.listdir("/proc")), "the app's start")
     os.kill(doorstep.process.pid, signal.SIGHUP)
     time.sleep(0.5)
     assert doorstep.process.poll() is None
     os.kill(doorstep.process.pid, signal.SIGTERM)
     assert doorstep.process.wait(60) == 0
     assert doorstep.descendants_by_folder() == []
+
+
+def words_of(pid):
+    """A process's command line; empty once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+    except OSError:
+        return ""
 
 
 def test_workers_take_orders_from_their_supervisor_alone(up):

@@ -59,6 +59,8 @@ pub struct UpArgs {
 /// # Errors
 /// Why it could not start.
 pub fn run(args: &UpArgs, zone: UtcOffset) -> Result<ExitCode, Failure> {
+    // An order that comes before anybody listens is not lost, and does not end a start half way.
+    signals::hold();
     let handover = Handover::found()
         .map_err(|error| Failure::new(Code::Failed, format!("nothing can be taken over: {}", cause(&error))))?;
     // SAFETY: there is one thread yet. Apps and workers must not take what was left to this program for theirs.
