@@ -71,7 +71,7 @@ impl Sites {
         let (http, https) = if self.tls { (String::new(), listen) } else { (listen, String::new()) };
         let mut text = format!(
             "listen = {{ http = [{http}], https = [{https}] }}\n\
-             log = {{ access = \"{folder}/state-{port}/logs/access.log\" }}\n\
+             log = {{ access = \"access.log\" }}\n\
              daemon = {{ state = \"{folder}/state-{port}\" }}\n"
         );
         for number in 0..self.count {
