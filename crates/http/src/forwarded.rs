@@ -23,7 +23,7 @@ const HOST: &str = "x-forwarded-host";
 /// Makes the request the client's own where it came through a trusted proxy, and names it.
 pub(crate) fn receive(options: &TableOptions, request: &mut Request) {
     let trusts = |ip: IpAddr| options.trusted_proxies.iter().any(|net| net.contains(&ip));
-    let trusted = !options.trusted_proxies.is_empty() && trusts(request.peer_ip());
+    let trusted = request.conn.relayed || !options.trusted_proxies.is_empty() && trusts(request.peer_ip());
     if trusted {
         believe(request, trusts);
     }

@@ -41,7 +41,7 @@ fn open(engine: &Engine, peer: &str, sni: Option<&str>) -> tokio::io::DuplexStre
     let (client, server) = tokio::io::duplex(1 << 20);
     let tls = sni.map(|sni| TlsInfo { sni: Some(sni.to_owned()), ..TlsInfo::default() });
     let peer = SocketAddr::new(peer.parse().expect("an address"), 1);
-    let info = Arc::new(ConnInfo { peer, local: peer, tls, accepted: Instant::now() });
+    let info = Arc::new(ConnInfo { peer, local: peer, tls, relayed: false, accepted: Instant::now() });
     let engine = engine.clone();
     tokio::spawn(async move {
         let (_control, drain) = DrainControl::new();

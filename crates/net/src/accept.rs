@@ -119,7 +119,7 @@ async fn prepare(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<dyn TlsSel
             (Io::Tls(Box::new(stream)), Some(tls))
         }
     };
-    Some(Conn { io, info: Arc::new(ConnInfo { peer, local, tls, accepted }) })
+    Some(Conn { io, info: Arc::new(ConnInfo { peer, local, tls, relayed: false, accepted }) })
 }
 
 /// The protocol of the ACME challenge tls-alpn-01 (RFC 8737 section 6.2).

@@ -24,6 +24,8 @@ pub struct ConnInfo {
     pub local: SocketAddr,
     /// Present when the client speaks TLS with us.
     pub tls: Option<TlsInfo>,
+    /// It came from a relay, which serves many clients over it and says by `X-Forwarded-*` for whom each request is.
+    pub relayed: bool,
     pub accepted: Instant,
 }
 

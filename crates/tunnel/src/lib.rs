@@ -1,0 +1,11 @@
+//! Tunnels: an *agent* on the private side lends its targets to a *relay* on the public side, which hands it visitors'
+//! connections.
+//!
+//! What all carriers (doorstep's own, ssh, PageKite) have in common is here: on the relay's side a [`Carrier`] opens streams
+//! to an agent's targets; on the agent's side an agent serves its [`Target`]s, and says how it fares by [`AgentEvent`]s.
+
+mod carrier;
+mod target;
+
+pub use carrier::{Carrier, OpenFailed, Visitor};
+pub use target::{AgentEvent, Sink, Target};
