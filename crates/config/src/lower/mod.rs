@@ -31,7 +31,7 @@ pub(crate) fn spec(context: &mut Context<'_>, file: &Table) -> Spec {
     issuance::check(context, file, &issuance, &sites);
     let listeners = daemon::listeners(context, file, &sites);
     let daemon = daemon::daemon(context, file);
-    Spec { listeners, sites, apps, jobs, issuance, daemon }
+    Spec { listeners, sites, apps, jobs, issuance, daemon, tunnel: None }
 }
 
 impl Table {

@@ -9,6 +9,8 @@ mod guard;
 mod pool;
 mod route;
 mod site;
+mod tunnel;
+mod via;
 
 pub use app::{App, AppCommand, AppListen, AppName, Exec, Job, Orphans, Python, Readiness, ResourceLimits, Schedule};
 pub use certificate::{CertificateSource, ChallengeKind, DnsProvider, ExternalAccount, Issuance, Issuer, Pem, PemPair};
@@ -25,6 +27,8 @@ pub use route::{
     UploadPolicy, ValueMatcher,
 };
 pub use site::{HostPattern, HostPolicy, HttpsPolicy, Listener, Site, TlsPolicy};
+pub use tunnel::{Lent, Tunnel, WebLent};
+pub use via::{RELAY_PORT, Via, ViaError, vias};
 
 /// What should be reachable, and how. Immutable once built; the engine compiles it into a route table.
 #[derive(Clone, Debug, Default)]
@@ -35,4 +39,6 @@ pub struct Spec {
     pub jobs: Vec<Job>,
     pub issuance: Issuance,
     pub daemon: Daemon,
+    /// What is lent to visitors from elsewhere.
+    pub tunnel: Option<Tunnel>,
 }

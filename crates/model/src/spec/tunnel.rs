@@ -1,0 +1,42 @@
+use std::net::SocketAddr;
+
+use super::{Pem, UpstreamAddr};
+use crate::{Secret, Via};
+
+/// What is lent to visitors from elsewhere, and by whom the address is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// In the order of preference: the next is taken when one fails.
+    pub vias: Vec<Via>,
+    /// What makes this computer known to each doorstep relay among them: its identity file.
+    pub identities: Vec<(Via, Secret<Pem>)>,
+    /// What a kite's owner shares with its front-end.
+    pub kite_secret: Option<Secret<String>>,
+    pub lent: Vec<Lent>,
+}
+
+/// One thing that is lent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Lent {
+    /// A site, under a name of its own.
+    Web(WebLent),
+    /// Connections as they are, from a leased port.
+    Tcp { to: UpstreamAddr, port: u16 },
+    /// Datagrams, from a leased port.
+    Udp { to: SocketAddr, port: u16 },
+}
+
+/// How a site is lent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WebLent {
+    /// The site's own name.
+    pub site: String,
+    /// `blog` beneath the relay's domain, a whole name of one's own, or empty for one that the relay makes up.
+    pub name: String,
+    /// What a made-up name is remembered by: the same one each time.
+    pub label: String,
+    /// TLS ends on this computer, and the relay sees ciphertext only.
+    pub end_to_end: bool,
+    /// The port, where a name cannot be lent (any ssh server); 0 for any.
+    pub port: u16,
+}
