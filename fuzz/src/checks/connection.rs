@@ -31,7 +31,7 @@ async fn converse(wire: &[u8], packet: usize) -> Vec<u8> {
     });
     let (client, server) = tokio::io::duplex(1 << 20);
     let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-    let info = ConnInfo { peer: nobody, local: nobody, tls: None, accepted: Instant::now() };
+    let info = ConnInfo { peer: nobody, local: nobody, tls: None, relayed: false, accepted: Instant::now() };
     let (_control, drain) = DrainControl::new();
     let serves = ENGINE.handle(Conn { io: Io::Other(Box::new(server)), info: Arc::new(info) }, drain);
     let (mut read, mut write) = tokio::io::split(client);
