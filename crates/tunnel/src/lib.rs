@@ -5,6 +5,7 @@
 //! to an agent's targets; on the agent's side an agent serves its [`Target`]s, and says how it fares by [`AgentEvent`]s.
 
 mod carrier;
+pub mod link;
 mod target;
 
 pub use carrier::{Carrier, OpenFailed, Visitor};
