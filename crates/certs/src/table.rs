@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use doorstep_model::{Blame, Finding, HostPattern, PemPair, Severity};
-use doorstep_net::TlsSelect;
+use doorstep_net::{TlsChoice, TlsSelect};
 use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -201,7 +201,14 @@ impl ResolvesServerCert for Names {
 }
 
 impl TlsSelect for CertTable {
-    fn select(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+    fn select(&self, hello: &ClientHello<'_>) -> Option<TlsChoice> {
+        self.settings(hello).map(TlsChoice::from)
+    }
+}
+
+impl CertTable {
+    /// The settings for a connection; `None` refuses it.
+    fn settings(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
         let host = hello.server_name().map(str::to_ascii_lowercase);
         // A validator offers this protocol alone (RFC 8737 section 3).
         if hello.alpn().is_some_and(|mut offered| offered.next() == Some(tls::ACME_TLS) && offered.next().is_none()) {

@@ -35,7 +35,8 @@ pub use request::{Interim, Request, RequestParts, Vouched};
 pub use request_id::RequestId;
 pub use response::{Finished, Kind, Response, Upgrade};
 pub use route::{
-    Challenges, Destination, RouteError, RouteTable, Routed, Routes, SiteRoutes, Strangers, TableOptions, anchored,
+    Challenges, Destination, DynamicHosts, RouteError, RouteTable, Routed, Routes, SiteRoutes, Strangers, TableOptions,
+    anchored,
 };
 pub use service::{BoxFuture, Service};
 pub use template::{Place, Template, TemplateError};

@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ipnet::IpNet;
-use rustls::server::Acceptor;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
+use crate::handshake::{self, Begun};
 use crate::limits::{ACCEPT_PAUSE, TLS_HANDSHAKE};
-use crate::{BoxFuture, Conn, ConnInfo, Drain, Io, Quota, QuotaPass, TlsInfo, TlsSelect, proxied};
+use crate::{BoxFuture, Conn, ConnInfo, Drain, Io, Passage, Quota, QuotaPass, TlsSelect, proxied};
 
 /// Takes inbound connections, each in a task of its own.
 pub trait Handler: Send + Sync {
@@ -83,8 +80,13 @@ impl Accepting {
             }
         }
         // Boxed, so that the room a handshake needs goes with it.
-        if let Some(conn) = Box::pin(prepare(socket, peer, self.tls)).await {
-            self.handler.handle(conn, drain).await;
+        match Box::pin(prepare(socket, peer, self.tls)).await {
+            Some(Prepared::Conn(conn, None)) => self.handler.handle(conn, drain).await,
+            Some(Prepared::Conn(conn, Some(handler))) => handler.handle(conn, drain).await,
+            Some(Prepared::Passing { passage, socket, early, info }) => {
+                passage.pass(socket, early, info, drain).await;
+            }
+            None => {}
         }
         drop(pass);
     }
@@ -99,50 +101,22 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn prepare(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<dyn TlsSelect>>) -> Option<Conn> {
+/// What the connection of a client is, once it is known.
+enum Prepared {
+    Conn(Conn, Option<Arc<dyn Handler>>),
+    Passing { passage: Arc<dyn Passage>, socket: TcpStream, early: Vec<u8>, info: Arc<ConnInfo> },
+}
+
+async fn prepare(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<dyn TlsSelect>>) -> Option<Prepared> {
     let accepted = Instant::now();
     socket.set_nodelay(true).ok()?;
     let local = socket.local_addr().ok()?;
-    let (io, tls) = match tls {
-        None => (Io::Tcp(socket), None),
-        Some(tls) => {
-            let stream = tokio::time::timeout(TLS_HANDSHAKE, handshake(socket, tls.as_ref())).await.ok()??;
-            let (_, session) = stream.get_ref();
-            // The handshake was the whole answer (RFC 8737 section 3), and it asked for no client certificate.
-            if session.alpn_protocol() == Some(ACME_TLS) {
-                return None;
-            }
-            let tls = TlsInfo {
-                sni: session.server_name().map(str::to_ascii_lowercase),
-                h2: session.alpn_protocol() == Some(b"h2"),
-            };
-            (Io::Tls(Box::new(stream)), Some(tls))
+    let info = |tls| Arc::new(ConnInfo { peer, local, tls, relayed: false, accepted });
+    let Some(tls) = tls else { return Some(Prepared::Conn(Conn { io: Io::Tcp(socket), info: info(None) }, None)) };
+    Some(match tokio::time::timeout(TLS_HANDSHAKE, handshake::begin(socket, tls.as_ref())).await.ok()?? {
+        Begun::Here { stream, tls, handler } => {
+            Prepared::Conn(Conn { io: Io::Tls(stream), info: info(Some(tls)) }, handler)
         }
-    };
-    Some(Conn { io, info: Arc::new(ConnInfo { peer, local, tls, relayed: false, accepted }) })
-}
-
-/// The protocol of the ACME challenge tls-alpn-01 (RFC 8737 section 6.2).
-const ACME_TLS: &[u8] = b"acme-tls/1";
-
-/// The alert `unrecognized_name`, as a record of TLS 1.2 (RFC 8446 sections 5.1 and 6.2).
-const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
-
-async fn handshake(socket: TcpStream, tls: &dyn TlsSelect) -> Option<TlsStream<TcpStream>> {
-    let acceptor = LazyConfigAcceptor::new(Acceptor::default(), socket);
-    tokio::pin!(acceptor);
-    let started = match acceptor.as_mut().await {
-        Ok(started) => started,
-        // What rustls has to say of a malformed first message is dropped with the connection.
-        Err(_) => return None,
-    };
-    match tls.select(&started.client_hello()) {
-        Some(config) => started.into_stream(config).await.ok(),
-        None => {
-            let mut socket = started.io;
-            let _ = socket.write_all(&UNRECOGNIZED_NAME).await;
-            let _ = socket.shutdown().await;
-            None
-        }
-    }
+        Begun::Elsewhere { passage, socket, early } => Prepared::Passing { passage, socket, early, info: info(None) },
+    })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use doorstep_model::Secret;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -35,7 +36,13 @@ pub struct TlsInfo {
     pub sni: Option<String>,
     /// Whether ALPN chose HTTP/2 (RFC 7301).
     pub h2: bool,
+    /// What a protocol inside binds itself to this connection by, where somebody asked for it ([`crate::TlsHere::export`])
+    /// and TLS 1.3 is spoken.
+    pub exporter: Option<Secret<Exporter>>,
 }
+
+/// Keying material that only the two ends of a TLS connection know (RFC 8446 section 7.5).
+pub type Exporter = [u8; 32];
 
 /// The byte stream of a connection. An enum, so that plain TCP keeps its short cuts (sendfile, readiness).
 pub enum Io {

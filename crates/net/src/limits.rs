@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// From the TCP connection to the end of the TLS handshake.
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// Bytes of a client's first TLS message, and of what it sends with it.
+pub const MAX_HELLO: usize = 64 * 1024;
 /// From the TCP connection of a trusted proxy to the end of its PROXY protocol header.
 pub const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// How long accepting pauses when the process is out of descriptors or memory.

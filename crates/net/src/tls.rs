@@ -4,6 +4,9 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ClientHello;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpStream;
+
+use crate::{BoxFuture, ConnInfo, Drain, Handler};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -17,13 +20,42 @@ pub enum TlsError {
 /// Called on the data plane: must not wait.
 pub trait TlsSelect: Send + Sync {
     /// `None` refuses the connection with the alert `unrecognized_name` (RFC 6066 section 3).
-    fn select(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>>;
+    fn select(&self, hello: &ClientHello<'_>) -> Option<TlsChoice>;
+}
+
+/// What becomes of a connection that begins with TLS.
+pub enum TlsChoice {
+    /// TLS ends here.
+    Here(TlsHere),
+    /// It does not end here: somebody else takes the bytes as they are.
+    Elsewhere(Arc<dyn Passage>),
+}
+
+/// How TLS ends here, and who gets what was inside.
+pub struct TlsHere {
+    pub config: Arc<ServerConfig>,
+    /// Instead of the listener's own.
+    pub handler: Option<Arc<dyn Handler>>,
+    /// Put the exporter with this label into [`crate::TlsInfo::exporter`].
+    pub export: Option<&'static str>,
+}
+
+/// Takes connections whose TLS is not ours to end.
+pub trait Passage: Send + Sync {
+    /// `early` is what was read from `socket` already: the whole ClientHello, and what came with it.
+    fn pass(&self, socket: TcpStream, early: Vec<u8>, info: Arc<ConnInfo>, drain: Drain) -> BoxFuture<'_, ()>;
+}
+
+impl From<Arc<ServerConfig>> for TlsChoice {
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self::Here(TlsHere { config, handler: None, export: None })
+    }
 }
 
 /// The same settings for everybody.
 impl TlsSelect for Arc<ServerConfig> {
-    fn select(&self, _: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
-        Some(self.clone())
+    fn select(&self, _: &ClientHello<'_>) -> Option<TlsChoice> {
+        Some(self.clone().into())
     }
 }
 

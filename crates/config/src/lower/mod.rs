@@ -29,9 +29,10 @@ pub(crate) fn spec(context: &mut Context<'_>, file: &Table) -> Spec {
     let issuance = issuance::issuance(context, file);
     let sites = site::sites(context, file, &apps);
     issuance::check(context, file, &issuance, &sites);
+    let relay = None;
     let listeners = daemon::listeners(context, file, &sites);
     let daemon = daemon::daemon(context, file);
-    Spec { listeners, sites, apps, jobs, issuance, daemon, tunnel: None }
+    Spec { listeners, sites, apps, jobs, issuance, relay, daemon, tunnel: None }
 }
 
 impl Table {

@@ -48,6 +48,11 @@ impl Hosts {
     /// Exact before wildcard, of wildcards the longest, then a site for local names, then the default. `host` is lower
     /// case and has no port.
     pub(super) fn find(&self, host: &str) -> Option<Named> {
+        self.find_named(host).or_else(|| self.find_unnamed(host))
+    }
+
+    /// The site that has this very name, or a wildcard for it.
+    pub(super) fn find_named(&self, host: &str) -> Option<Named> {
         let name = host.strip_suffix('.').unwrap_or(host);
         if !self.exact.is_empty()
             && let Some(named) = self.exact.get(name)
@@ -63,6 +68,11 @@ impl Hosts {
                 rest = parent;
             }
         }
+        None
+    }
+
+    /// The site for local names, or the default one.
+    pub(super) fn find_unnamed(&self, host: &str) -> Option<Named> {
         self.local.filter(|_| is_local(host)).or(self.any)
     }
 }

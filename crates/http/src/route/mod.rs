@@ -1,5 +1,6 @@
 //! From a request to the service that answers it.
 
+mod dynamic;
 mod glob;
 mod hosts;
 mod matcher;
@@ -12,6 +13,7 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use ipnet::IpNet;
 
+pub use self::dynamic::DynamicHosts;
 use self::hosts::{Hosts, Named};
 pub use self::matcher::anchored;
 pub use self::nested::Routes;
@@ -40,6 +42,8 @@ pub struct TableOptions {
     /// Give each request an `X-Request-Id`.
     pub request_ids: bool,
     pub strangers: Strangers,
+    /// Hosts that come and go while the table is in use: asked for those that no site has by name.
+    pub dynamic: Option<Arc<dyn DynamicHosts>>,
 }
 
 /// The key authorization for an http-01 token (RFC 8555 section 8.3). Called on the data plane: must not wait.
@@ -164,7 +168,18 @@ impl RouteTable {
         if let Some(response) = self.for_every_host(request) {
             return Routed { site: None, to: Destination::Answer(response) };
         }
-        let named = self.hosts.find(request.host());
+        let named = self.hosts.find_named(request.host());
+        if named.is_none()
+            && let Some(dynamic) = self.options.dynamic.as_deref()
+            && let Some(policy) = dynamic.policy(request.host())
+        {
+            let to = match self.not_by_this_road(request, policy) {
+                Some(response) => Destination::Answer(response),
+                None => Destination::Service(dynamic.service()),
+            };
+            return Routed { site: Some(dynamic.site()), to };
+        }
+        let named = named.or_else(|| self.hosts.find_unnamed(request.host()));
         let Some((named, site)) = named.and_then(|named| Some((named, self.sites.get(named.site)?))) else {
             return Routed { site: None, to: Destination::Answer(self.stranger(request)) };
         };
@@ -229,9 +244,26 @@ impl RouteTable {
         None
     }
 
+    /// The same for a host that no site has.
+    fn not_by_this_road(&self, request: &Request, policy: HttpsPolicy) -> Option<Response> {
+        let tls = request.conn.tls.as_ref();
+        if tls.is_none() && policy == HttpsPolicy::Redirect {
+            return Some(self.redirected(request, request.host()));
+        }
+        let sni = tls.and_then(|tls| tls.sni.as_deref())?;
+        (sni != request.host()).then(|| {
+            let detail = "This connection was opened to another site.";
+            pages::problem(request, StatusCode::MISDIRECTED_REQUEST, detail)
+        })
+    }
+
     /// To `https:`, and at once to the site's own name.
     fn to_https(&self, request: &Request, named: Named, site: &Entry) -> Response {
         let host = if named.is_alias { site.canonical.as_deref().unwrap_or(request.host()) } else { request.host() };
+        self.redirected(request, host)
+    }
+
+    fn redirected(&self, request: &Request, host: &str) -> Response {
         if host.is_empty() {
             let detail = "This site is there by HTTPS only.";
             return pages::problem(request, StatusCode::BAD_REQUEST, detail);

@@ -38,7 +38,7 @@ fn request(url: &str, sni: Option<&str>) -> Request {
     let mut request = Request::get(target);
     request.authority = authority.to_owned();
     let mut conn = (*request.conn).clone();
-    conn.tls = (scheme == "https").then(|| TlsInfo { sni: sni.map(str::to_owned), h2: false });
+    conn.tls = (scheme == "https").then(|| TlsInfo { sni: sni.map(str::to_owned), ..TlsInfo::default() });
     request.conn = Arc::new(conn);
     request
 }

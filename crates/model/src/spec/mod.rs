@@ -7,6 +7,7 @@ mod dns;
 mod filter;
 mod guard;
 mod pool;
+mod relay;
 mod route;
 mod site;
 mod tunnel;
@@ -22,6 +23,7 @@ pub use pool::{
     Balance, HashKey, HealthCheck, Member, Members, PassiveHealth, Pool, PoolQueue, ProxyHeader, Retries, Timeouts,
     Upstream, UpstreamAddr, UpstreamProtocol,
 };
+pub use relay::{PageKiteSpec, RelayLimits, RelaySpec};
 pub use route::{
     Action, FieldMatcher, FileOptions, Maintenance, Matcher, PathMatcher, Proxy, Redirect, Respond, Route, Template,
     UploadPolicy, ValueMatcher,
@@ -38,6 +40,8 @@ pub struct Spec {
     pub apps: Vec<App>,
     pub jobs: Vec<Job>,
     pub issuance: Issuance,
+    /// A public address lent to agents, beside the sites.
+    pub relay: Option<RelaySpec>,
     pub daemon: Daemon,
     /// What is lent to visitors from elsewhere.
     pub tunnel: Option<Tunnel>,

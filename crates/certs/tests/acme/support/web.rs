@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use doorstep_certs::{CertTable, Http01Answers};
-use doorstep_net::TlsSelect;
+use doorstep_net::{TlsChoice, TlsSelect};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::Acceptor;
@@ -33,8 +33,8 @@ impl Web {
                 let table = table.clone();
                 tokio::spawn(async move {
                     let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await.ok()?;
-                    let config = table.select(&started.client_hello())?;
-                    let mut stream = started.into_stream(config).await.ok()?;
+                    let TlsChoice::Here(here) = table.select(&started.client_hello())? else { return None };
+                    let mut stream = started.into_stream(here.config).await.ok()?;
                     stream.write_all(b"hello").await.ok()?;
                     stream.shutdown().await.ok()
                 });

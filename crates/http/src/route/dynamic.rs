@@ -1,0 +1,18 @@
+use std::sync::Arc;
+
+use doorstep_model::HttpsPolicy;
+
+use crate::Service;
+
+/// Hosts that come and go without a new table: names that agents of a relay hold.
+pub trait DynamicHosts: Send + Sync {
+    /// How `host` (lower case, no port) is to be reached; `None` if it is not one of these. Called on the data plane: must
+    /// not wait.
+    fn policy(&self, host: &str) -> Option<HttpsPolicy>;
+
+    /// What answers for all of them.
+    fn service(&self) -> &dyn Service;
+
+    /// What logs and metrics call them together.
+    fn site(&self) -> &Arc<str>;
+}
