@@ -93,6 +93,7 @@ impl Builder {
             trusted_proxies: spec.daemon.trusted_proxies.clone(),
             request_ids: true,
             strangers: Strangers::Quiet,
+            dynamic: None,
         });
         for site in &spec.sites {
             let routes = self.site(site, members).with_context(|| format!("site {}", site.name))?;
