@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: `share`, `app`, `up`, `browser`; the mark `needs`."""
+"""Fixtures of the end-to-end tests: `share`, `app`, `up`, `world`, `browser`; the mark `needs`."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from harness import apps as app_starters
 from harness import browser as browsers
 from harness.process import BINARY, Doorstep
 from harness.up import Up
+from harness.world import World
 
 NO_SKIP = bool(os.environ.get("DOORSTEP_E2E_NO_SKIP"))
 
@@ -70,6 +71,15 @@ def up(request, tmp_path):
     yield start
     for daemon in started:
         daemon.kill()
+
+
+@pytest.fixture
+def world(request, tmp_path):
+    """A laptop behind a router, servers and a visitor outside, in network namespaces."""
+    made = World(tmp_path / "world")
+    request.node.logs = getattr(request.node, "logs", []) + [[made]]
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -28,7 +28,10 @@ pub const TESTS: &[Need] = &[
     need("pagekite", "pagekite", "tests of tunnels to and from stock PageKite"),
     need("pebble", "pebble", "tests of certificates from an authority"),
     need("ip", "iproute2", "end-to-end tests of addresses"),
-    need("nft", "nftables", "end-to-end tests of firewalls"),
+    need("nft", "nftables", "end-to-end tests of firewalls, and the home router of those of tunnels"),
+    need("iperf3", "iperf3", "end-to-end tests of lent TCP and UDP ports"),
+    need("sshd", "openssh-server", "end-to-end tests of tunnels through an ssh server"),
+    need("ssh", "openssh-client", "end-to-end tests of tunnels by ssh"),
     need("systemd-analyze", "systemd", "the test of the systemd unit"),
 ];
 
@@ -42,6 +45,9 @@ pub const BENCHMARKS: &[Need] = &[
     need("openssl", "openssl", "the peers' certificate"),
     need("python3", "python3", "idle connections, and load over TLS under many names"),
     need("taskset", "util-linux", "one core each"),
+    need("curl", "curl ca-certificates", "downloads through tunnels"),
+    need("sshd", "openssh-server", "a peer of tunnels"),
+    need("ssh", "openssh-client", "a peer of tunnels"),
 ];
 
 const fn need(program: &'static str, package: &'static str, what_for: &'static str) -> Need {
