@@ -12,7 +12,8 @@ use std::time::Duration;
 use doorstep_model::{Blame, Upstream};
 use tokio::io::AsyncWriteExt;
 
-pub use connector::{Connector, address};
+pub use connector::{Connector, address, open_unix};
+pub use race::connect_tcp;
 
 use crate::Io;
 

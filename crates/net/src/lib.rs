@@ -16,7 +16,9 @@ mod workers;
 
 pub use accept::{Accepting, Handler, accept_loop};
 pub use conn::{BoxIo, Conn, ConnInfo, Duplex, Exporter, Io, TlsInfo};
-pub use connect::{BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address};
+pub use connect::{
+    BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address, connect_tcp, open_unix,
+};
 pub use drain::{Drain, DrainControl, Patience};
 pub use listen::{BindError, ListenerGroup};
 pub use quota::{Quota, QuotaPass};

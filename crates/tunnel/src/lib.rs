@@ -2,11 +2,15 @@
 //! connections.
 //!
 //! What all carriers (doorstep's own, ssh, PageKite) have in common is here: on the relay's side a [`Carrier`] opens streams
-//! to an agent's targets; on the agent's side an agent serves its [`Target`]s, and says how it fares by [`AgentEvent`]s.
+//! to an agent's targets; on the agent's side an agent serves its [`Target`]s ([`Delivery`]), and says how it fares by
+//! [`AgentEvent`]s.
 
 mod carrier;
+mod deliver;
+pub mod limits;
 pub mod link;
 mod target;
 
 pub use carrier::{Carrier, OpenFailed, Visitor};
+pub use deliver::{Delivery, is_forbidden};
 pub use target::{AgentEvent, Sink, Target};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorstep_model::UpstreamAddr;
-use doorstep_net::Handler;
+use doorstep_net::{Handler, TlsSelect};
 use doorstep_proto::tunnel::{Claim, TunnelError};
 
 /// Something that an agent lends.
@@ -11,13 +11,23 @@ use doorstep_proto::tunnel::{Claim, TunnelError};
 pub struct Target {
     pub claim: Claim,
     pub sink: Sink,
+    /// An app that is dialled is told who the visitor is by a PROXY protocol header (version 2), before the first byte.
+    pub proxy_header: bool,
+}
+
+impl Target {
+    pub fn new(claim: Claim, sink: Sink) -> Self {
+        Self { claim, sink, proxy_header: false }
+    }
 }
 
 /// Where an agent's visitors go. Nothing else is ever dialled, whatever a relay says.
 #[derive(Clone)]
 pub enum Sink {
-    /// To an engine of this process, as connections of [`doorstep_net::ConnInfo::relayed`].
+    /// To an engine of this process; for [`Claim::Http`] as connections of [`doorstep_net::ConnInfo::relayed`].
     Serve(Arc<dyn Handler>),
+    /// To an engine of this process, after TLS with the visitor ended here. For [`Claim::Tls`] and [`Claim::Tcp`].
+    ServeTls { select: Arc<dyn TlsSelect>, handler: Arc<dyn Handler> },
     /// To a program, bytes as they are.
     Dial(UpstreamAddr),
     /// Datagrams, each visitor's from a socket of its own.

@@ -70,7 +70,11 @@ pub fn address(to: &Upstream) -> String {
     }
 }
 
-async fn open_unix(path: &Path) -> Result<UnixStream, ConnectError> {
+/// Connects to a unix socket, also where its queue is full for the moment. Not bounded in time.
+///
+/// # Errors
+/// The system's.
+pub async fn open_unix(path: &Path) -> Result<UnixStream, ConnectError> {
     loop {
         match UnixStream::connect(path).await {
             Ok(stream) => return Ok(stream),

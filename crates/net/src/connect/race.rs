@@ -17,19 +17,19 @@ const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6A
 
 /// Connects to the first address of `host` that answers.
 pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        let address = SocketAddr::new(ip, port);
-        return open(address).await.map_err(|(_, source)| ConnectError::Io { address: address.to_string(), source });
-    }
-    let unresolved = |source| ConnectError::Resolve { host: host.to_owned(), source };
-    let mut waiting = if bare.eq_ignore_ascii_case("localhost") {
-        LOOPBACK.map(|ip| SocketAddr::new(ip, port)).into()
-    } else {
-        alternate(lookup_host((bare, port)).await.map_err(unresolved)?)
-    };
+    connect_tcp(host, port, |_| true).await
+}
+
+/// Connects to the first address of `host` that answers, of those that are `allowed`. Not bounded in time.
+///
+/// # Errors
+/// Where nothing answers. [`io::ErrorKind::PermissionDenied`] of [`ConnectError::Io`] where no address is allowed.
+pub async fn connect_tcp(host: &str, port: u16, allowed: impl Fn(IpAddr) -> bool) -> Result<TcpStream, ConnectError> {
+    let mut waiting = addresses(host, port).await?;
+    waiting.retain(|address| allowed(address.ip()));
     let Some(first) = waiting.pop_front() else {
-        return Err(unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
+        let source = io::Error::new(io::ErrorKind::PermissionDenied, "connections to this address are not allowed");
+        return Err(ConnectError::Io { address: display(host, port), source });
     };
     let mut attempts = FuturesUnordered::new();
     attempts.push(open(first));
@@ -55,6 +55,23 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ConnectE
             }
         }
     }
+}
+
+/// In the order in which they are tried; at least one.
+async fn addresses(host: &str, port: u16) -> Result<VecDeque<SocketAddr>, ConnectError> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok([SocketAddr::new(ip, port)].into());
+    }
+    if bare.eq_ignore_ascii_case("localhost") {
+        return Ok(LOOPBACK.map(|ip| SocketAddr::new(ip, port)).into());
+    }
+    let unresolved = |source| ConnectError::Resolve { host: host.to_owned(), source };
+    let found = alternate(lookup_host((bare, port)).await.map_err(unresolved)?);
+    if found.is_empty() {
+        return Err(unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
+    }
+    Ok(found)
 }
 
 /// Host and port as in an authority: an IPv6 address in brackets.
