@@ -90,12 +90,20 @@ pub(crate) fn report(context: &mut Context<'_>, entry: &Entry, shape: &'static S
         draft.meant(Some(meant));
         return;
     }
-    let elsewhere: Vec<&str> =
-        [&shape::FILE, shape::site(), shape::route(), shape::app(), shape::job(), shape::daemon(), shape::listen()]
-            .into_iter()
-            .filter(|other| other.key(key).is_some())
-            .map(place_of)
-            .collect();
+    let elsewhere: Vec<&str> = [
+        &shape::FILE,
+        shape::site(),
+        shape::route(),
+        shape::app(),
+        shape::job(),
+        shape::daemon(),
+        shape::listen(),
+        shape::relay(),
+    ]
+    .into_iter()
+    .filter(|other| other.key(key).is_some())
+    .map(place_of)
+    .collect();
     if elsewhere.is_empty() {
         let names: Vec<&str> = shape.keys().map(|key| key.name).collect();
         draft.note(format!("there are {}", names.join(", ")));

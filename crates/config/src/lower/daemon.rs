@@ -13,11 +13,12 @@ use crate::text::address;
 use crate::tree::{Node, Table};
 
 /// Where doorstep listens: as the file says, else on the usual ports, or on 8080 and 8443 without the right to these.
-pub(super) fn listeners(context: &mut Context<'_>, file: &Table, sites: &[Site]) -> Vec<Listener> {
+/// A relay is reached by HTTPS, whatever sites there are.
+pub(super) fn listeners(context: &mut Context<'_>, file: &Table, sites: &[Site], relay: bool) -> Vec<Listener> {
     let table = file.table("listen");
     let low = context.privileges.low_ports;
     let (http, https) = if low { (80, 443) } else { (8080, 8443) };
-    let tls = sites.iter().any(|site| site.certificate != CertificateSource::None);
+    let tls = relay || sites.iter().any(|site| site.certificate != CertificateSource::None);
     let mut listeners: Vec<Listener> = Vec::new();
     let proxy_from = table.map(|table| table.networks("proxy_from")).unwrap_or_default();
     let max_connections = table.and_then(|table| table.number("max_connections"));

@@ -8,6 +8,7 @@ mod guards;
 mod issuance;
 mod order;
 mod pool;
+mod relay;
 mod route;
 mod site;
 
@@ -29,8 +30,11 @@ pub(crate) fn spec(context: &mut Context<'_>, file: &Table) -> Spec {
     let issuance = issuance::issuance(context, file);
     let sites = site::sites(context, file, &apps);
     issuance::check(context, file, &issuance, &sites);
-    let relay = None;
-    let listeners = daemon::listeners(context, file, &sites);
+    let relay = relay::relay(context, file);
+    let listeners = daemon::listeners(context, file, &sites, relay.is_some());
+    if let Some(relay) = &relay {
+        relay::check(context, file, (relay, &issuance), &sites, &listeners);
+    }
     let daemon = daemon::daemon(context, file);
     Spec { listeners, sites, apps, jobs, issuance, relay, daemon, tunnel: None }
 }

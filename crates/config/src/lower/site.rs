@@ -134,7 +134,8 @@ fn aliases(
     aliases
 }
 
-fn certificate(context: &mut Context<'_>, table: &Table, is_default: bool) -> CertificateSource {
+/// Where the certificate of a site, or of the relay, comes from.
+pub(super) fn certificate(context: &mut Context<'_>, table: &Table, is_default: bool) -> CertificateSource {
     let Some(node) = table.get("certificate") else {
         return if is_default { CertificateSource::None } else { CertificateSource::Auto };
     };

@@ -114,7 +114,7 @@ pub(super) const LISTEN: Shape = Shape {
         Key::new(
             "https",
             Kind::Many(&Kind::Text(&LISTEN_FORMAT)),
-            "\":443\" or \":8443\", if a site has a certificate",
+            "\":443\" or \":8443\", if a site has a certificate, or with `[relay]`",
             "With TLS.",
             "https = [\"192.0.2.1:443\", \"[2001:db8::1]:443\"]",
         ),

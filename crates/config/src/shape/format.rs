@@ -1,6 +1,6 @@
 //! Forms that texts have.
 
-use crate::text::{address, env_file, hash, host, path, quantity};
+use crate::text::{address, env_file, hash, host, path, ports, quantity};
 
 /// A form of text, with the words for it.
 pub(crate) struct Format {
@@ -25,6 +25,16 @@ pub(crate) const EMAIL: Format = format("a mail address", "\"me@example.com\"", 
     Some((user, host)) if !user.is_empty() && host.contains('.') && !text.contains(char::is_whitespace) => Ok(()),
     _ => Err(String::new()),
 });
+pub(crate) const CONTACT: Format = format("a mail address or an `https://` address", "\"abuse@example.com\"", |text| {
+    if text.starts_with("https://") && text.bytes().all(|byte| byte > b' ' && byte < 0x7f) {
+        return Ok(());
+    }
+    (EMAIL.check)(text)
+});
+pub(crate) const PORTS: Format = Format {
+    pattern: Some("^\\s*(none|[0-9]+\\s*(-\\s*[0-9]+)?)\\s*$"),
+    ..format("a range of ports", "\"20000-29999\"", |text| ports::range(text).map(|_| ()))
+};
 pub(crate) const DURATION: Format = Format {
     pattern: Some("^\\s*([0-9.]+\\s*(ms|s|sec|m|min|h|d|w)\\s*)+$"),
     ..format("a duration", "\"30s\"", |text| quantity::duration(text).map(|_| ()))

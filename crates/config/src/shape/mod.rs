@@ -7,6 +7,7 @@ mod filters;
 pub(crate) mod format;
 mod guards;
 mod pool;
+mod relay;
 mod route;
 mod site;
 
@@ -123,6 +124,10 @@ pub(crate) fn daemon() -> &'static Shape {
     &daemon::DAEMON
 }
 
+pub(crate) fn relay() -> &'static Shape {
+    &relay::RELAY
+}
+
 pub(crate) fn listen() -> &'static Shape {
     &daemon::LISTEN
 }
@@ -164,6 +169,13 @@ const TOP: &[Key] = &[
         "ports 80 and 443, without the right to these 8080 and 8443",
         "Where doorstep listens.",
         "listen = { http = \":8080\", https = \":8443\" }",
+    ),
+    Key::new(
+        "relay",
+        Kind::Table(&relay::RELAY),
+        "",
+        "Lend a public address to computers that have none.",
+        "relay = { domain = \"tun.example.com\" }",
     ),
     Key::new("daemon", Kind::Table(&daemon::DAEMON), "", "doorstep itself.", "daemon = { workers = 2 }"),
     Key::new("log", Kind::Table(&daemon::LOG), "", "The access log.", "log = { access = \"stdout\" }"),

@@ -67,7 +67,7 @@ const TLS: &[Key] = &[
     Key::new("access_log", Kind::Bool, "true", "Requests appear in the access log.", "access_log = false"),
 ];
 
-const CERTIFICATE: Shape = Shape {
+pub(super) const CERTIFICATE: Shape = Shape {
     name: "certificate",
     about: "Your own certificate. The files are watched and read again when they change.",
     keys: &[&[
