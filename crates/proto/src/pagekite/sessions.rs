@@ -94,6 +94,13 @@ impl Sessions {
         self.flying.retain(|_, flown_by| flown_by != session);
     }
 
+    /// One kite of a session comes down: others may fly it.
+    pub fn land(&mut self, session: &str, kite: &Kite) {
+        if self.flying.get(kite).is_some_and(|flown_by| flown_by == session) {
+            self.flying.remove(kite);
+        }
+    }
+
     /// The session for a visitor who asks for `protocol` (`http`, `https`, `websocket`, `raw`) of `domain` on `port`.
     pub fn find(&self, protocol: &str, domain: &str, port: u16) -> Option<&str> {
         let domain = domain.to_ascii_lowercase();
