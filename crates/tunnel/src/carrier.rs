@@ -9,6 +9,13 @@ pub trait Carrier: Send + Sync {
     /// before both sides are finished resets it.
     fn open(&self, claim: u32, visitor: Visitor) -> BoxFuture<'_, Result<Io, OpenFailed>>;
 
+    /// Whether a stream is for one request of one visitor only: what came to it first says for whom it is, and whoever opened
+    /// it closes it after the answer instead of keeping it for the next request. So with PageKite, whose back-ends tell apps
+    /// the address of a stream's first visitor.
+    fn one_request_each(&self) -> bool {
+        false
+    }
+
     /// A flow of datagrams from one visitor to the target of `claim`; one datagram for each read and each write.
     fn open_datagrams(&self, _claim: u32, _visitor: Visitor) -> BoxFuture<'_, Result<Io, OpenFailed>> {
         Box::pin(async { Err(OpenFailed { code: Code::UnknownClaim, retriable: false }) })

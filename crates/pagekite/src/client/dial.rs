@@ -58,7 +58,8 @@ impl Dialler {
         }
         let roots = self.roots.clone();
         // Reads a few hundred files.
-        let made = tokio::task::spawn_blocking(move || config(roots.as_ref())).await.map_err(|error| error.to_string())?;
+        let made =
+            tokio::task::spawn_blocking(move || config(roots.as_ref())).await.map_err(|error| error.to_string())?;
         Ok(self.tls.insert(made?).clone())
     }
 }

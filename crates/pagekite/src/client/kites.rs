@@ -101,8 +101,6 @@ pub(super) fn refusal(kite: &Kite, outcome: &Outcome) -> Option<TunnelError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use doorstep_model::UpstreamAddr;
     use doorstep_tunnel::Sink;
 
@@ -119,7 +117,6 @@ mod tests {
 
     #[test]
     fn targets_become_kites() {
-        let _ = Arc::new(());
         let claims = [
             http(""),
             Claim::Tls { name: "kite.example.net".into() },

@@ -64,9 +64,14 @@ pub(super) async fn run(
         client.tell(AgentEvent::Offline { relay: at.to_string(), why, again_in });
         tokio::select! {
             () = sleep(again_in) => {}
-            _ = leaving.wait_for(|leaving| *leaving) => {}
+            () = wants_to_leave(&mut leaving) => {}
         }
     }
+}
+
+/// Ends when that is so, or the handle is gone.
+pub(super) async fn wants_to_leave(leaving: &mut watch::Receiver<bool>) {
+    let _ = leaving.wait_for(|leaving| *leaving).await;
 }
 
 /// Between a half and one, so that all who lost a front-end at once do not come back at once.
@@ -92,7 +97,10 @@ enum Over {
     Left,
     Failed(String),
     /// Trying again would end the same way.
-    Stopped { why: String, fix: String },
+    Stopped {
+        why: String,
+        fix: String,
+    },
 }
 
 impl Client {
@@ -116,7 +124,7 @@ impl Client {
         for _ in 0..=MAX_AGAIN {
             let dialled = tokio::select! {
                 dialled = self.dialler.dial(at) => dialled,
-                _ = leaving.wait_for(|leaving| *leaving) => return Over::Left,
+                () = wants_to_leave(leaving) => return Over::Left,
             };
             let io = match dialled {
                 Ok(io) => io,

@@ -15,7 +15,9 @@ pub enum SecretError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path} is not a file with a secret in it", path = path.display())]
     Malformed { path: PathBuf },
-    #[error("there is no secret for {domain}. Put it into a file or into ${ENV}, or fly the kite with `pagekite.py` once")]
+    #[error(
+        "there is no secret for {domain}. Put it into a file or into ${ENV}, or fly the kite with `pagekite.py` once"
+    )]
     Missing { domain: String },
 }
 
@@ -61,15 +63,16 @@ fn in_settings<'a>(text: &'a str, domain: &str) -> Option<&'a str> {
         lines.filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim())).collect();
     let first = |wanted: &str| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let (name, secret) = (first("kitename"), first("kitesecret"));
-    let of_service = settings.iter().filter(|(key, _)| matches!(*key, "service_on" | "backend")).find_map(|(_, value)| {
-        let mut parts = value.split(':').map(str::trim);
-        let own = match parts.nth(1)? {
-            "@kitename" => name?,
-            own => own,
-        };
-        let given = parts.next_back().filter(|_| own.eq_ignore_ascii_case(domain))?;
-        if given == "@kitesecret" { secret } else { Some(given) }
-    });
+    let of_service =
+        settings.iter().filter(|(key, _)| matches!(*key, "service_on" | "backend")).find_map(|(_, value)| {
+            let mut parts = value.split(':').map(str::trim);
+            let own = match parts.nth(1)? {
+                "@kitename" => name?,
+                own => own,
+            };
+            let given = parts.next_back().filter(|_| own.eq_ignore_ascii_case(domain))?;
+            if given == "@kitesecret" { secret } else { Some(given) }
+        });
     let of_kite = secret.filter(|_| name.is_some_and(|name| name.eq_ignore_ascii_case(domain)));
     of_service.filter(|secret| !secret.is_empty()).or(of_kite)
 }

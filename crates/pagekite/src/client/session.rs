@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::kites::{address, refusal, way_to_raw};
-use super::run::Client;
+use super::run::{Client, wants_to_leave};
 use super::{FrontEndAt, Status};
 use crate::limits::{DRAIN, FAREWELL, PING};
 use crate::link::{Driver, KiteStream, Link};
@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
                 },
                 Some(_) = self.visitors.join_next() => self.count(),
                 _ = pings.tick() => self.link.with(|machine, now| machine.ping(now)),
-                _ = leaving.wait_for(|leaving| *leaving) => {
+                () = wants_to_leave(leaving) => {
                     control.start(Patience::Now);
                     drop(drain);
                     let finished = async {
@@ -104,7 +104,9 @@ impl<'a> Session<'a> {
             BackEndEvent::Up(welcome) => self.up(welcome),
             BackEndEvent::Answers(answers) => answers.into_iter().for_each(|answer| self.answered(answer)),
             BackEndEvent::Quota(quota) => self.notice(&quota_words(&quota)),
-            BackEndEvent::Stream(StreamEvent::Opened { sid, kite, opening }) => self.visitor(sid, &kite, opening, drain),
+            BackEndEvent::Stream(StreamEvent::Opened { sid, kite, opening }) => {
+                self.visitor(sid, &kite, opening, drain)
+            }
             BackEndEvent::Stream(_) | BackEndEvent::Ended(_) => {}
         }
     }

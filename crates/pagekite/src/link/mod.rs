@@ -67,12 +67,8 @@ impl Parked {
 impl<M: Machine> Link<M> {
     /// Makes the machine when the tunnel's time begins.
     pub fn new(machine: impl FnOnce(Duration) -> M) -> Self {
-        let state = State {
-            machine: machine(Duration::ZERO),
-            streams: HashMap::new(),
-            openers: Vec::new(),
-            over: false,
-        };
+        let state =
+            State { machine: machine(Duration::ZERO), streams: HashMap::new(), openers: Vec::new(), over: false };
         let shared = Shared { state: Mutex::new(state), driver: AtomicWaker::new(), started: Instant::now() };
         Self { shared: Arc::new(shared) }
     }

@@ -37,7 +37,8 @@ impl<M: Machine> AsyncRead for KiteStream<M> {
                 Read::Finished => this.ended = true,
                 Read::Gone => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 Read::Empty => {
-                    let Some(parked) = state.streams.get_mut(&this.sid).filter(|_| !state.over) else {
+                    let over = state.over;
+                    let Some(parked) = state.streams.get_mut(&this.sid).filter(|_| !over) else {
                         return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                     };
                     parked.reader = Some(cx.waker().clone());

@@ -57,6 +57,10 @@ impl Flying {
 }
 
 impl Carrier for Flying {
+    fn one_request_each(&self) -> bool {
+        true
+    }
+
     fn open(&self, claim: u32, visitor: Visitor) -> BoxFuture<'_, Result<Io, OpenFailed>> {
         Box::pin(async move {
             let lent = usize::try_from(claim).ok().and_then(|claim| self.lent.lock().get(claim).cloned());

@@ -31,7 +31,8 @@ mod tests {
 
     #[test]
     fn visitors_are_told_by_their_first_byte() {
-        for no in [&b"G"[..], b"POST /", b"\x16\x03\x01", b"HEAD / HTTP/1.1", b"CONNECTED", b"COPY", b"PRI * HTTP/2.0"] {
+        for no in [&b"G"[..], b"POST /", b"\x16\x03\x01", b"HEAD / HTTP/1.1", b"CONNECTED", b"COPY", b"PRI * HTTP/2.0"]
+        {
             assert_eq!(recognise(no), Recognised::No, "{no:?}");
         }
         for maybe in [&b""[..], b"C", b"CONNECT", b"HEAD /ping", b"HEAD /ping HTTP/1.1\r\nHost: ping.pagekite\r\n"] {

@@ -2,7 +2,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorstep_net::{BoxFuture, ConnInfo, Drain, Io, TlsInfo};
+use doorstep_net::{BoxFuture, ConnInfo, Drain, Io, TlsChoice, TlsInfo};
 use doorstep_proto::pagekite::{
     Arrival, CONNECT_ANSWER, Claim, FrontEnd, FrontEndEvent, FrontEndOptions, Verdict, parse_connect, probe_answer,
     recognise,
@@ -49,12 +49,13 @@ impl Server {
                 io.flush().await?;
                 let started = LazyConfigAcceptor::new(Acceptor::default(), Prefixed::put_back(io, rest)).await?;
                 match tls.select(&started.client_hello()) {
-                    Some(config) => started.into_stream(config).await,
-                    None => Err(std::io::ErrorKind::InvalidInput.into()),
+                    Some(TlsChoice::Here(here)) => started.into_stream(here.config).await,
+                    // Not a name of ours after all.
+                    Some(TlsChoice::Elsewhere(_)) | None => Err(std::io::ErrorKind::InvalidInput.into()),
                 }
             };
             let Ok(Ok(stream)) = timeout(TLS_HANDSHAKE, begun).await else { return };
-            let tls = Some(TlsInfo { sni: Some(asked.host), h2: false });
+            let tls = Some(TlsInfo { sni: Some(asked.host), ..TlsInfo::default() });
             let info = Arc::new(ConnInfo { tls, ..(*info).clone() });
             // Inside, there is no further TLS to be had, so this does not go on for ever.
             return self.serve(Io::Other(Box::new(stream)), Vec::new(), info, drain).await;
