@@ -3,6 +3,7 @@
 //! The two seams are [`Handler`] (what takes inbound connections) and [`Connect`] (what makes outbound ones).
 
 mod accept;
+mod changes;
 mod conn;
 mod connect;
 mod drain;
@@ -15,6 +16,7 @@ mod tls;
 mod workers;
 
 pub use accept::{Accepting, Handler, accept_loop};
+pub use changes::{NetworkChange, NetworkChanges};
 pub use conn::{BoxIo, Conn, ConnInfo, Duplex, Exporter, Io, TlsInfo};
 pub use connect::{
     BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address, connect_tcp, open_unix,

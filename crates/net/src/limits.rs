@@ -32,3 +32,11 @@ pub const TLS_CLIENTS: usize = 64;
 pub const MAX_ADDRESSES: usize = 16;
 /// Threads per worker for work that waits for a disk or takes long.
 pub const MAX_BLOCKING_THREADS: usize = 64;
+/// A change of the network comes as many messages; what is told of it waits for the last ones.
+pub const CHANGES_SETTLE: Duration = Duration::from_millis(200);
+/// Between two changes that are told.
+pub const CHANGES_PAUSE: Duration = Duration::from_secs(1);
+/// A computer that stood still for less did not sleep.
+pub const SLEPT: Duration = Duration::from_secs(2);
+/// Interfaces whose state is remembered. Machines with containers have many, and they come and go.
+pub const KNOWN_LINKS: usize = 1024;

@@ -110,6 +110,13 @@ impl AgentSession {
         self.fail(Code::Done.into(), true);
     }
 
+    /// Asks for a sign of life at once, because the path may have changed. The caller decides how long it has patience.
+    pub fn probe(&mut self, now: Instant) {
+        if !self.wire.closed {
+            self.ping(now);
+        }
+    }
+
     /// How long the relay took to answer the last heartbeat.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
@@ -151,9 +158,7 @@ impl AgentSession {
             return self.fail(Code::Silent.into(), true);
         }
         if now >= self.pinged + BEAT {
-            self.ping += 1;
-            self.pinged = now;
-            self.send(&Frame::Ping(self.ping));
+            self.ping(now);
         }
         self.renew(now);
         self.dial(now);
@@ -225,6 +230,12 @@ impl AgentSession {
         if first {
             self.outputs.push_back(AgentOutput::Granted { id, grant });
         }
+    }
+
+    fn ping(&mut self, now: Instant) {
+        self.ping += 1;
+        self.pinged = now;
+        self.send(&Frame::Ping(self.ping));
     }
 
     fn renew(&mut self, now: Instant) {
