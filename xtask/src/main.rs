@@ -16,6 +16,7 @@ cargo xtask test e2e [ARG…]  only the end-to-end tests; ARG goes to pytest (-k
 cargo xtask lint             formatting, clippy, licences and sources, unused dependencies, tidy
 cargo xtask tidy             the project's own rules (ARCHITECTURE.md, STYLE.md), checked
 cargo xtask bench [CASE…]    doorstep beside nginx, haproxy and caddy; writes docs/benchmarks.md
+cargo xtask bench tunnel     only tunnels, beside rathole, bore and ssh
 cargo xtask bench --list     the names of the cases
 ";
 

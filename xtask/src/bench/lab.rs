@@ -20,7 +20,9 @@ pub struct Lab {
     pub folder: PathBuf,
     /// Where the app behind the proxies listens.
     pub app_port: u16,
-    _app: Server,
+    /// The same over TLS, for tunnels whose visitors encrypt up to the app.
+    pub secure_app_port: u16,
+    app: Server,
 }
 
 impl Lab {
@@ -63,7 +65,7 @@ impl Lab {
             (fs::read_to_string(folder.join("cert.pem"))?, fs::read_to_string(folder.join("key.pem"))?);
         fs::write(folder.join("both.pem"), certificate + &key)?;
 
-        let app_port = free_port()?;
+        let (app_port, secure_app_port) = (free_port()?, free_port()?);
         let body = "x".repeat(100);
         let config = format!(
             "daemon off; user root; pid app.pid; error_log stderr error; worker_processes 1; worker_rlimit_nofile 20000;
@@ -71,7 +73,8 @@ impl Lab {
              http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; open_file_cache max=100;
                      client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
                      server {{ listen 127.0.0.1:{app_port} backlog=4096; root {};
-                               location = /100b.bin {{ return 200 {body}; }} }} }}",
+                               listen 127.0.0.1:{secure_app_port} ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem;
+                               ssl_protocols TLSv1.3; location = /100b.bin {{ return 200 {body}; }} }} }}",
             files.display()
         );
         fs::write(folder.join("app.conf"), config)?;
@@ -79,7 +82,12 @@ impl Lab {
         nginx.arg("-p").arg(&folder).args(["-c", "app.conf"]);
         let sign = Sign { port: app_port, tls: false, host: None };
         let app = Server::spawn(nginx, sign, &folder.join("app.log"))?;
-        Ok(Self { folder, app_port, _app: app })
+        Ok(Self { folder, app_port, secure_app_port, app })
+    }
+
+    /// The app's process.
+    pub fn app_pid(&self) -> u32 {
+        self.app.pid()
     }
 }
 

@@ -128,7 +128,7 @@ fn parse_handshakes(report: &str, seconds: u32) -> Option<Load> {
     Some(Load { requests: requests as u64, requests_per_second, p50_ms, p99_ms, errors: errors as u64 })
 }
 
-fn parse_wrk(report: &str) -> Option<Load> {
+pub fn parse_wrk(report: &str) -> Option<Load> {
     let after = |start: &str| report.lines().find_map(|line| line.trim().strip_prefix(start));
     let requests =
         report.lines().find(|line| line.contains(" requests in "))?.split_whitespace().next()?.parse().ok()?;

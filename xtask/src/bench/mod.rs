@@ -15,6 +15,7 @@ mod reload;
 mod sites;
 mod spread;
 mod table;
+mod tunnel;
 
 use anyhow::{Result, bail};
 
@@ -53,6 +54,7 @@ pub struct Figures {
     pub spread: Vec<Spread>,
     pub reloads: Vec<Reload>,
     pub footprints: Vec<Footprint>,
+    pub tunnels: tunnel::Figures,
 }
 
 /// Runs the named cases, or all of them; only a full run writes docs/benchmarks.md.
@@ -95,6 +97,7 @@ pub fn run(names: &[&str]) -> Result<()> {
     for case in footprint::ALL.iter().filter(|case| wanted(case.name)) {
         figures.footprints.extend(footprint::measure(case, &lab)?);
     }
+    figures.tunnels = tunnel::measure(&lab, wanted)?;
 
     let page = table::page(busy, &figures)?;
     if names.is_empty() {
@@ -108,7 +111,13 @@ fn names_of_cases() -> Vec<&'static str> {
     let loads = cases::ALL.iter().map(|case| case.name);
     let footprints = footprint::ALL.iter().map(|case| case.name);
     let idle = idle::ALL.iter().map(|case| case.name);
-    loads.chain(idle).chain([spread::NAME, reload::NAME]).chain(footprints).collect()
+    loads
+        .chain(idle)
+        .chain([spread::NAME, reload::NAME])
+        .chain(footprints)
+        .chain([tunnel::GROUP])
+        .chain(tunnel::names())
+        .collect()
 }
 
 /// All servers of a case, started once, loaded in turn, round after round.

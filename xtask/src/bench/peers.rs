@@ -155,7 +155,7 @@ impl Peer {
     }
 }
 
-fn doorstep() -> std::path::PathBuf {
+pub fn doorstep() -> std::path::PathBuf {
     sh::target().join("release/doorstep")
 }
 

@@ -32,6 +32,10 @@ impl CpuTime {
         Ok(Self(cpu_time("/proc/self/stat", ENDED)?))
     }
 
+    pub fn total(self) -> Duration {
+        self.0
+    }
+
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }

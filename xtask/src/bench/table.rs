@@ -9,7 +9,7 @@ use super::cases::{self, Goal};
 use super::idle::{self, Idle};
 use super::peers::Peer;
 use super::spread::Spread;
-use super::{Cell, Figures, footprint, reload};
+use super::{Cell, Figures, footprint, reload, tunnel};
 use crate::sh;
 
 /// What stands below this line in docs/benchmarks.md is written by hand and kept.
@@ -20,7 +20,7 @@ const KEPT_BELOW: &str = "<!-- kept by `cargo xtask bench`: what stands below is
 /// # Errors
 /// When a peer does not tell its version.
 pub fn page(load: f64, figures: &Figures) -> Result<String> {
-    let Figures { cells, idle, spread, reloads, footprints } = figures;
+    let Figures { cells, idle, spread, reloads, footprints, tunnels } = figures;
     let mut page = introduction()?;
     if load > 1.0 {
         let _ = writeln!(
@@ -44,6 +44,9 @@ pub fn page(load: f64, figures: &Figures) -> Result<String> {
     }
     if !footprints.is_empty() {
         page += &footprint::section(footprints);
+    }
+    if !tunnels.cells.is_empty() || !tunnels.idle.is_empty() {
+        page += &tunnel::section(tunnels, &mut short);
     }
     page += "\n## Goals not reached\n\n";
     if short.is_empty() {
@@ -223,7 +226,7 @@ fn spread_table(cells: &[Spread]) -> String {
 }
 
 /// Three digits are all that these measurements are good for.
-fn figure(value: f64) -> String {
+pub fn figure(value: f64) -> String {
     match value {
         large if large >= 100.0 => format!("{large:.0}"),
         middle if middle >= 10.0 => format!("{middle:.1}"),

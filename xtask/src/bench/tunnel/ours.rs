@@ -1,0 +1,108 @@
+//! doorstep's own tunnels: a relay as `doorstep up` runs it, and an agent as `doorstep share --via` does.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::super::lab::{Lab, SERVER_CORE, free_port};
+use super::super::peers::{Server, Sign, doorstep, pinned};
+use super::road::{Door, Road};
+use crate::sh;
+
+/// Names are lent beneath this one, which leads to this computer everywhere.
+pub const DOMAIN: &str = "localhost";
+
+/// A relay that runs.
+pub struct Relay {
+    pub server: Server,
+    pub http: u16,
+    pub https: u16,
+    /// A port that may be leased.
+    pub leased: u16,
+    config: PathBuf,
+}
+
+impl Relay {
+    /// With what `doorstep relay` has by default, but for a certificate from a file and limits that are out of the way.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(lab: &Lab, agents: Option<&str>) -> Result<Self> {
+        let (http, https, leased) = (free_port()?, free_port()?, free_port()?);
+        let here = lab.folder.display();
+        let state = lab.folder.join(format!("relay-{https}"));
+        if let Some(agents) = agents {
+            fs::create_dir_all(state.join("relay"))?;
+            fs::write(state.join("relay/agents.toml"), agents)?;
+        }
+        let text = format!(
+            "listen = {{ http = [\"127.0.0.1:{http}\"], https = [\"127.0.0.1:{https}\"] }}\n\
+             log = {{ access = \"access.log\" }}\n\
+             daemon = {{ state = \"{}\" }}\n\
+             [relay]\ndomain = \"{DOMAIN}\"\nports = \"{leased}-{leased}\"\n\
+             certificate = {{ chain = \"{here}/cert.pem\", key = \"{here}/key.pem\" }}\n",
+            state.display()
+        );
+        let config = lab.folder.join(format!("relay-{https}.toml"));
+        fs::write(&config, text)?;
+        let mut command = pinned(SERVER_CORE, doorstep());
+        command.args(["up", "--config"]).arg(&config).env("HOME", &lab.folder);
+        let sign = Sign { port: https, tls: true, host: None };
+        let server = Server::spawn(command, sign, &config.with_extension("log"))?;
+        Ok(Self { server, http, https, leased, config })
+    }
+
+    /// Admits an agent, whose identity is kept in a folder of its own; gives what its commands are to be started with.
+    ///
+    /// # Errors
+    /// When it is not admitted.
+    pub fn admit(&self, lab: &Lab) -> Result<impl Fn() -> Command + use<>> {
+        let home = lab.folder.join(format!("agent-{}", self.https));
+        fs::create_dir_all(&home)?;
+        let agent = move || {
+            let mut command = pinned(SERVER_CORE, doorstep());
+            command.env("HOME", &home).env("XDG_CONFIG_HOME", home.join("config"));
+            command
+        };
+        let said = sh::read(sh::command(doorstep()).args(["relay", "invite", "bench", "--config"]).arg(&self.config))?;
+        let line = said.split_whitespace().skip_while(|word| *word != "join").nth(1).context("no invitation")?;
+        sh::read(agent().args(["join", line]))?;
+        Ok(agent)
+    }
+}
+
+/// Relay and agent for one of our roads.
+///
+/// # Errors
+/// When an end does not start.
+pub fn start(road: Road, lab: &Lab) -> Result<(Vec<Server>, Door)> {
+    let relay = Relay::start(lab, None)?;
+    let mut agent = relay.admit(lab)?();
+    let app = lab.app_port;
+    let via = format!("{DOMAIN}:{}", relay.https);
+    agent.args(["share", "--local", "--quiet", "--port", "0", "--via", &via]);
+    let name = Door { port: relay.https, host: format!("bench.{DOMAIN}"), tls: true };
+    let door = match road {
+        Road::Port => {
+            agent.args([format!("tcp:127.0.0.1:{app}"), "--remote-port".into(), relay.leased.to_string()]);
+            Door::plain(relay.leased)
+        }
+        Road::EndToEnd => {
+            agent.args([&format!("http://127.0.0.1:{app}"), "--name", "bench", "--e2e", "--directory", "local"]);
+            name
+        }
+        Road::SecureName => {
+            agent.args([&format!("http://127.0.0.1:{app}"), "--name", "bench"]);
+            name
+        }
+        _ => {
+            agent.args([&format!("http://127.0.0.1:{app}"), "--name", "bench"]);
+            Door { port: relay.http, tls: false, ..name }
+        }
+    };
+    let sign = Sign { port: relay.https, tls: true, host: None };
+    let agent = Server::spawn(agent, sign, &lab.folder.join(format!("agent-{}.log", relay.https)))?;
+    Ok((vec![relay.server, agent], door))
+}
