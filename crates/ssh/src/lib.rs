@@ -1,1 +1,6 @@
-//! Tunnels over ssh: an agent at anybody's sshd, and a gateway for anybody's `ssh -R`.
+//! Tunnels over ssh: an agent at anybody's sshd ([`client`]), and a gateway for anybody's `ssh -R` ([`server`]).
+
+mod channel;
+pub mod client;
+pub mod limits;
+mod socket;
