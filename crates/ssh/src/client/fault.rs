@@ -60,7 +60,9 @@ impl Fault {
                 command.replacen("ssh", "ssh-copy-id", 1)
             ),
             Self::Passphrase => "give it to the agent once: `ssh-add`".to_owned(),
-            Self::UnknownName(_) => "look whether the name is written right, and whether this computer is online".to_owned(),
+            Self::UnknownName(_) => {
+                "look whether the name is written right, and whether this computer is online".to_owned()
+            }
             Self::Unreachable(_) | Self::Lost(_) => format!("see whether `{command}` works"),
             Self::NoProgram(_) => "install OpenSSH's client: `sudo apt install openssh-client`".to_owned(),
         }

@@ -116,9 +116,9 @@ fn usual(server: &str, claim: &Claim) -> u16 {
         Claim::Tcp { .. } | Claim::Udp { .. } => format!("{server} tcp"),
     };
     // FNV-1a; its result must stay the same with every version of doorstep.
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let span = u64::from(USUAL.end - USUAL.start);
     USUAL.start + u16::try_from(hash % span).unwrap_or(0)
 }

@@ -44,7 +44,10 @@ enum Ended {
     /// The server is of another kind than was thought.
     OtherStyle(Style),
     /// A port that was ours is somebody else's, perhaps our own lost session's.
-    PortTaken { target: usize, port: u16 },
+    PortTaken {
+        target: usize,
+        port: u16,
+    },
 }
 
 impl Agent {

@@ -9,10 +9,19 @@ pub(super) enum Said {
     /// The server took our key. Its address, where it is known.
     Authenticated(Option<SocketAddr>),
     /// Our request for a target was granted, with this port.
-    Granted { target: usize, port: u16 },
+    Granted {
+        target: usize,
+        port: u16,
+    },
     /// It was refused.
-    Refused { target: usize },
+    Refused {
+        target: usize,
+    },
     /// A line on the session's output.
     Line(String),
-    Visitor { target: usize, io: Io, peer: SocketAddr },
+    Visitor {
+        target: usize,
+        io: Io,
+        peer: SocketAddr,
+    },
 }

@@ -96,8 +96,7 @@ mod tests {
         let urls = urls.map(str::to_owned);
         let claims = [http.clone(), Claim::Tcp { port: 0 }, http];
         let found = of_targets(&urls, claims.iter());
-        let expected =
-            [(0, "https://a.example.net"), (1, "tcp://example.net:4000"), (2, "https://b.example.net")];
+        let expected = [(0, "https://a.example.net"), (1, "tcp://example.net:4000"), (2, "https://b.example.net")];
         assert_eq!(found, expected.map(|(target, url)| (target, url.to_owned())));
     }
 

@@ -87,7 +87,8 @@ async fn session(
 }
 
 fn config(hosts: &hosts::Hosts) -> client::Config {
-    let mut preferred = Preferred { compression: std::borrow::Cow::Borrowed(&[compression::NONE]), ..Preferred::DEFAULT };
+    let mut preferred =
+        Preferred { compression: std::borrow::Cow::Borrowed(&[compression::NONE]), ..Preferred::DEFAULT };
     hosts.prefer(&mut preferred);
     client::Config {
         window_size: WINDOW,

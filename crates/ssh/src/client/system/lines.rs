@@ -8,13 +8,27 @@ use crate::client::Fault;
 pub(super) enum Heard {
     /// The server's software version (RFC 4253 section 4.2).
     Software(String),
-    Authenticated { address: Option<SocketAddr>, method: String },
+    Authenticated {
+        address: Option<SocketAddr>,
+        method: String,
+    },
     /// The forwarding to this local socket was granted; a port that the server chose comes as [`Heard::Allocated`].
-    Granted { socket: String },
-    Refused { socket: String },
-    Allocated { socket: String, port: u16 },
+    Granted {
+        socket: String,
+    },
+    Refused {
+        socket: String,
+    },
+    Allocated {
+        socket: String,
+        port: u16,
+    },
     /// Somebody is about to connect by the forwarding of this address and port.
-    Visitor { listen: String, port: u16, originator: SocketAddr },
+    Visitor {
+        listen: String,
+        port: u16,
+        originator: SocketAddr,
+    },
     Fault(Fault),
     /// Words for people.
     Words(String),
@@ -43,8 +57,10 @@ pub(super) fn heard(line: &str) -> Option<Heard> {
     if let Some(fault) = fault(line) {
         return Some(Heard::Fault(fault));
     }
-    let uninteresting =
-        line.is_empty() || line.starts_with("debug") || line.starts_with("Transferred:") || line.starts_with("Bytes per");
+    let uninteresting = line.is_empty()
+        || line.starts_with("debug")
+        || line.starts_with("Transferred:")
+        || line.starts_with("Bytes per");
     (!uninteresting).then(|| Heard::Words(line.to_owned()))
 }
 
@@ -79,30 +95,38 @@ fn fault(line: &str) -> Option<Fault> {
     let lower = line.to_ascii_lowercase();
     let has = |part: &str| lower.contains(part);
     let reason = || line.rsplit(": ").next().unwrap_or(line).trim_end_matches(['\r', '.']).to_owned();
-    Some(if has("remote host identification has changed") || has("has changed and you have requested strict checking") {
-        Fault::HostKeyChanged
-    } else if has("host key is known for") || has("host key verification failed") {
-        Fault::HostKeyUnknown
-    } else if has("permission denied (") {
-        let methods = line.rsplit_once('(').map_or("", |(_, rest)| rest.trim_end_matches(['.', ')']));
-        Fault::Denied(format!("it offers {}", methods.replace(',', ", ")))
-    } else if has("too many authentication failures") {
-        Fault::Denied("too many were shown: name the right one by `IdentityFile` and `IdentitiesOnly yes`".to_owned())
-    } else if has("could not resolve hostname") {
-        let name = line.split_once("hostname ").and_then(|(_, rest)| rest.split(':').next()).unwrap_or(line);
-        Fault::UnknownName(name.to_owned())
-    } else if lower.starts_with("ssh: connect to host") || has("kex_exchange_identification") || has("banner exchange") {
-        Fault::Unreachable(reason())
-    } else if has("timeout, server") {
-        Fault::Lost("the server does not answer any more".to_owned())
-    } else if lower.starts_with("connection to ") || lower.starts_with("connection closed") || has("client_loop: ") {
-        Fault::Lost("the connection broke".to_owned())
-    } else if let Some((_, words)) = line.split_once("Received disconnect from ") {
-        // Address, port and reason's number come first.
-        Fault::Lost(format!("the server ended it: {}", words.splitn(3, ':').last().unwrap_or(words).trim()))
-    } else {
-        return None;
-    })
+    Some(
+        if has("remote host identification has changed") || has("has changed and you have requested strict checking") {
+            Fault::HostKeyChanged
+        } else if has("host key is known for") || has("host key verification failed") {
+            Fault::HostKeyUnknown
+        } else if has("permission denied (") {
+            let methods = line.rsplit_once('(').map_or("", |(_, rest)| rest.trim_end_matches(['.', ')']));
+            Fault::Denied(format!("it offers {}", methods.replace(',', ", ")))
+        } else if has("too many authentication failures") {
+            Fault::Denied(
+                "too many were shown: name the right one by `IdentityFile` and `IdentitiesOnly yes`".to_owned(),
+            )
+        } else if has("could not resolve hostname") {
+            let name = line.split_once("hostname ").and_then(|(_, rest)| rest.split(':').next()).unwrap_or(line);
+            Fault::UnknownName(name.to_owned())
+        } else if lower.starts_with("ssh: connect to host")
+            || has("kex_exchange_identification")
+            || has("banner exchange")
+        {
+            Fault::Unreachable(reason())
+        } else if has("timeout, server") {
+            Fault::Lost("the server does not answer any more".to_owned())
+        } else if lower.starts_with("connection to ") || lower.starts_with("connection closed") || has("client_loop: ")
+        {
+            Fault::Lost("the connection broke".to_owned())
+        } else if let Some((_, words)) = line.split_once("Received disconnect from ") {
+            // Address, port and reason's number come first.
+            Fault::Lost(format!("the server ended it: {}", words.splitn(3, ':').last().unwrap_or(words).trim()))
+        } else {
+            return None;
+        },
+    )
 }
 
 #[cfg(test)]

@@ -126,7 +126,11 @@ impl<'a> Session<'a> {
             }
             Heard::Visitor { listen, port, originator } => {
                 let found = self.plan.wishes.iter().find(|wish| {
-                    let host = if wish.host == "localhost" { listen.eq_ignore_ascii_case("localhost") } else { wish.host == listen };
+                    let host = if wish.host == "localhost" {
+                        listen.eq_ignore_ascii_case("localhost")
+                    } else {
+                        wish.host == listen
+                    };
                     host && self.ports.get(wish.target) == Some(&port)
                 });
                 if let Some(pairing) = found.and_then(|wish| self.pairings.get_mut(wish.target)) {
