@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use doorstep_model::Via;
 use ipnet::IpNet;
 
 use super::values::{self, AcceptedHost};
@@ -12,6 +13,8 @@ use super::values::{self, AcceptedHost};
 #[derive(Debug, Args)]
 pub struct ShareArgs {
     /// A folder, a file, `-` for standard input, a port, HOST:PORT, http(s)://… or unix:PATH; without one, this folder
+    ///
+    /// With --via also tcp:PORT or tcp:HOST:PORT, and the same with udp: whatever is no web app, such as ssh or a game.
     ///
     /// Digits alone are a port: write ./8000 for a folder of that name. Anything with a slash in it and without a
     /// scheme is a path, and so is everything that exists in this folder.
@@ -74,6 +77,49 @@ pub struct ShareArgs {
     /// HTTPS with a certificate this computer makes; its fingerprint is printed
     #[arg(long, help_heading = "Addresses")]
     pub tls: bool,
+
+    /// Lend an address of the internet: tun.example.com, ssh://HOST or pagekite://NAME; the next when one fails
+    ///
+    /// A doorstep relay is joined once, with the line that its owner gets by `doorstep relay invite`. For ssh:// any
+    /// server will do that you can log in to, and everything in ~/.ssh/config holds. Visitors in this network can come
+    /// as before, unless there is --local.
+    #[arg(long, value_name = "RELAY", num_args = 1.., value_delimiter = ',', value_parser = values::via, help_heading = "Internet")]
+    pub via: Vec<Via>,
+
+    /// The name in the address: blog for https://blog.tun.example.com, or a whole name of your own
+    ///
+    /// Without it the relay makes one up, the same each time for the same target. A name of your own must lead to the
+    /// relay by a CNAME record.
+    #[arg(long, value_name = "NAME", requires = "via", value_parser = values::lent_name, help_heading = "Internet")]
+    pub name: Option<String>,
+
+    /// Encrypt up to this computer: the certificate and its key are here, the relay sees ciphertext only
+    #[arg(long, requires = "via", help_heading = "Internet")]
+    pub e2e: bool,
+
+    /// The target is a port that is no web app: connections are passed on as they are, as for tcp:PORT
+    #[arg(long, requires = "via", conflicts_with_all = ["udp", "e2e", "name"], help_heading = "Internet")]
+    pub tcp: bool,
+
+    /// The target is a UDP port, as for udp:PORT
+    #[arg(long, requires = "via", conflicts_with_all = ["e2e", "name"], help_heading = "Internet")]
+    pub udp: bool,
+
+    /// The port of the relay or ssh server that visitors come to [default: any that is free]
+    #[arg(long, value_name = "N", requires = "via", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Internet")]
+    pub remote_port: Option<u16>,
+
+    /// A file with the secret of a kite; the variable DOORSTEP_KITE_SECRET may say it instead
+    #[arg(long, value_name = "FILE", requires = "via", help_heading = "Internet")]
+    pub kite_secret: Option<PathBuf>,
+
+    /// The certificate authority for --e2e: URL of its ACME directory, or `local` for one of this computer's own, for a try
+    #[arg(long, value_name = "URL", requires = "e2e", help_heading = "Internet")]
+    pub directory: Option<String>,
+
+    /// Certificates (PEM) that are trusted when talking to that authority, instead of the system's
+    #[arg(long, value_name = "FILE", requires = "directory", help_heading = "Internet")]
+    pub directory_roots: Option<PathBuf>,
 
     /// Open the address in the browser
     #[arg(long, help_heading = "Addresses")]
@@ -150,6 +196,12 @@ Examples:
     doorstep share dist --spa                       a built single-page app
     doorstep share http://192.168.1.50:3000         an app on another computer
     doorstep share unix:/run/app.sock               an app on a unix socket
+
+  From everywhere, by a relay of your own or any ssh server
+    doorstep share 8000 --via tun.example.com       https://NAME.tun.example.com
+    doorstep share 8000 --via tun.example.com --name blog --password
+    doorstep share photos --via ssh://vps           a port of that server
+    doorstep share tcp:22 --via tun.example.com     whatever is no web app
 
   Be careful
     doorstep share 8000 --local                     only this computer, for a try

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use doorstep_model::{Hostname, Password, Secret};
+use doorstep_model::{Hostname, Password, Secret, Via};
 use ipnet::IpNet;
 
 /// Bytes: `500`, `500kB`, `2.5 GB`, `1GiB`. `k`, `M`, `G`, `T` are powers of 1000, with an `i` of 1024.
@@ -110,6 +110,32 @@ pub fn host(text: &str) -> Result<AcceptedHost, String> {
             Err("write the name alone, such as files.example.com".to_owned())
         }
         Err(_) if text.contains(':') => Err("write the name without a port, such as files.example.com".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A relay, an ssh server or a kite.
+///
+/// # Errors
+/// What is wrong with it, and what was probably meant.
+pub fn via(text: &str) -> Result<Via, String> {
+    text.parse::<Via>().map_err(|error| match error.meant {
+        Some(meant) => format!("{}; did you mean {meant}?", error.why),
+        None => error.why,
+    })
+}
+
+/// A name that is lent: the first label of one beneath a relay's domain, or a whole name.
+///
+/// # Errors
+/// What is wrong with the name.
+pub fn lent_name(text: &str) -> Result<String, String> {
+    if text.contains("://") || text.contains('/') {
+        return Err("write the name alone, such as blog or blog.example.com".to_owned());
+    }
+    match text.parse::<Hostname>() {
+        Ok(name) if name.as_str().contains('_') => Err("names on the internet have no `_`; write `-`".to_owned()),
+        Ok(name) => Ok(name.to_string()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -244,6 +270,17 @@ mod tests {
         assert!(host("Files.Example.com").is_ok());
         assert!(host("files.example.com:80").unwrap_err().contains("without a port"));
         assert!(host("https://files.example.com").unwrap_err().contains("the name alone"));
+    }
+
+    #[test]
+    fn relays_and_names() {
+        assert_eq!(via("ssh://vps").unwrap().to_string(), "ssh://vps");
+        assert!(via("https://tun.example.com").unwrap_err().ends_with("did you mean tun.example.com?"));
+        assert_eq!(lent_name("Blog"), Ok("blog".to_owned()));
+        assert_eq!(lent_name("blog.example.com"), Ok("blog.example.com".to_owned()));
+        for bad in ["https://blog", "my_blog", "-a", ""] {
+            assert!(lent_name(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

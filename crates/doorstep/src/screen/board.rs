@@ -11,8 +11,8 @@ use time::UtcOffset;
 
 use super::line::{BAD, BOLD, DIM, GOOD, LINK, Line, PLAIN, QR, WARN};
 use super::qr::Qr;
-use super::story::{Address, Sharing};
-use super::{human, request, text};
+use super::story::{Address, Scope, Sharing, Tunnel, TunnelState};
+use super::{human, request, text, tunnel};
 use crate::limits;
 
 /// Rows the log keeps at least when a QR code is pinned above it.
@@ -36,7 +36,10 @@ pub struct Board {
     pub with_qr: bool,
     sharing: Option<Sharing>,
     addresses: Vec<Address>,
+    tunnels: Vec<Tunnel>,
     qr: Option<Qr>,
+    /// The address that it says.
+    qr_of: Option<String>,
     transfers: Vec<Following>,
     began: SystemTime,
     /// Widest client address so far.
@@ -77,7 +80,9 @@ impl Board {
             with_qr,
             sharing: None,
             addresses: Vec::new(),
+            tunnels: Vec::new(),
             qr: None,
+            qr_of: None,
             transfers: Vec::new(),
             began: SystemTime::now(),
             client: 15,
@@ -98,16 +103,41 @@ impl Board {
         if self.addresses.contains(&address) {
             return;
         }
-        if self.with_qr
-            && self.qr.is_none()
-            && address.scope.is_for_phones()
-            && address.numeric
-            && address.label.is_none()
-        {
-            self.qr = Qr::new(&address.url, self.colours);
-        }
         self.addresses.push(address);
         self.addresses.sort_by_key(|a| (a.scope, a.label.is_some(), a.numeric));
+        self.choose_qr();
+    }
+
+    /// An address leads nowhere any more.
+    pub fn remove_address(&mut self, url: &str) {
+        self.addresses.retain(|address| address.url != url);
+        self.choose_qr();
+    }
+
+    /// How one of the ways from the internet fares.
+    pub fn note_tunnel(&mut self, tunnel: Tunnel) {
+        match self.tunnels.iter_mut().find(|known| known.via == tunnel.via) {
+            Some(known) => *known = tunnel,
+            None => self.tunnels.push(tunnel),
+        }
+    }
+
+    /// Whether a time on the screen is running down.
+    pub fn counts_down(&self) -> bool {
+        self.tunnels.iter().any(|tunnel| matches!(tunnel.state, TunnelState::Waiting { .. }))
+    }
+
+    /// The address of the internet where there is one, else the first number that a phone in the room can use. The code
+    /// stays while its address does.
+    fn choose_qr(&mut self) {
+        if !self.with_qr {
+            return;
+        }
+        let best = self.addresses.iter().find(|one| one.is_scannable()).map(|one| one.url.clone());
+        if self.qr_of != best {
+            self.qr = best.as_deref().and_then(|url| Qr::new(url, self.colours));
+            self.qr_of = best;
+        }
     }
 
     pub fn follow(&mut self, transfer: Arc<Transfer>) {
@@ -220,13 +250,21 @@ impl Board {
                 lines.push(join(Line::new(format!("    {label}"), DIM).to(ADDRESS_AT), value));
             }
         };
+        if sharing.tunnel {
+            let room = columns.saturating_sub(if narrow { ADDRESS_AT_NARROW } else { ADDRESS_AT });
+            let by_tunnel = self.addresses.iter().filter(|address| address.scope == Scope::Tunnel);
+            let urls: Vec<String> = by_tunnel.map(|address| address.url.clone()).collect();
+            for (at, line) in tunnel::rows(&self.tunnels, &urls, Instant::now(), room).into_iter().enumerate() {
+                row(if at == 0 { Scope::Tunnel.label() } else { "" }, line);
+            }
+        }
         let mut last = "";
-        for address in &self.addresses {
+        for address in self.addresses.iter().filter(|address| address.scope != Scope::Tunnel) {
             let label = text::fit(address.label(), ADDRESS_AT - 5);
             row(if last == address.label() { "" } else { &label }, Line::new(address.url.clone(), LINK));
             last = address.label();
         }
-        if sharing.local && roomy {
+        if sharing.local && roomy && sharing.kind.is_web() {
             row("your network", Line::new("not shared (--local)", DIM));
         }
         if let Some((user, password)) = &sharing.credentials {

@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::board::{self, Board, Entry};
 use super::line::{Line, PLAIN};
-use super::story::{Address, App, Reason, Scope, Sharing, Summary, stopping_sentence};
+use super::story::{Address, App, Reason, Scope, Sharing, Summary, Tunnel, TunnelState, stopping_sentence};
 use super::terminal::Terminal;
-use super::{Format, Options, human, json, request, text, tty};
+use super::{Format, Options, human, json, request, text, tty, tunnel};
 use crate::exit::Failure;
 use crate::limits;
 
@@ -22,6 +22,9 @@ pub trait Face: Send {
     fn sharing(&mut self, sharing: Sharing);
     fn address(&mut self, address: Address);
     fn app(&mut self, _app: &App) {}
+    fn tunnel(&mut self, _tunnel: Tunnel) {}
+    /// An address no longer leads here.
+    fn gone(&mut self, _url: &str) {}
     fn settled(&mut self) {}
     fn requests(&mut self, requests: Vec<Exchange>, unseen: u64);
     fn transfer(&mut self, _transfer: Arc<Transfer>) {}
@@ -41,14 +44,14 @@ pub trait Face: Send {
 pub fn choose(options: Options) -> Box<dyn Face> {
     match options.format {
         Format::Json => Box::new(Json { out: Lines::new(), followed: Vec::new() }),
-        Format::Quiet => Box::new(Quiet { out: Lines::new(), printed: false, local: None }),
+        Format::Quiet => Box::new(Quiet { out: Lines::new(), printed: false, local: None, tunnel: false }),
         Format::Auto if tty::usable() => {
             let colours = anstream::AutoStream::choice(&stdout()) != anstream::ColorChoice::Never;
             let board = Board::new(colours, options.verbose, options.zone, options.qr);
             let (columns, rows) = tty::size();
             Box::new(Pinned { terminal: Terminal::new(board, stdout(), columns, rows), hold: Hold::Ours })
         }
-        Format::Auto => Box::new(Plain { out: Lines::new(), options, followed: Vec::new() }),
+        Format::Auto => Box::new(Plain { out: Lines::new(), options, followed: Vec::new(), said: Vec::new() }),
     }
 }
 
@@ -118,6 +121,14 @@ impl Face for Pinned {
         self.terminal.board.name_app(app.title());
     }
 
+    fn tunnel(&mut self, tunnel: Tunnel) {
+        self.terminal.board.note_tunnel(tunnel);
+    }
+
+    fn gone(&mut self, url: &str) {
+        self.terminal.board.remove_address(url);
+    }
+
     fn requests(&mut self, mut requests: Vec<Exchange>, unseen: u64) {
         let skipped = requests.len().saturating_sub(limits::SHOWN_PER_TICK);
         if skipped as u64 + unseen > 0 {
@@ -151,7 +162,8 @@ impl Face for Pinned {
         match self.hold {
             Hold::Lent => None,
             Hold::Shells => Some(limits::PROGRESS_TICK),
-            Hold::Ours => (self.terminal.board.open_transfers() > 0).then_some(limits::PROGRESS_TICK),
+            Hold::Ours if self.terminal.board.open_transfers() > 0 => Some(limits::PROGRESS_TICK),
+            Hold::Ours => self.terminal.board.counts_down().then_some(limits::PROGRESS_EVENT),
         }
     }
 
@@ -192,6 +204,8 @@ struct Plain {
     out: Lines,
     options: Options,
     followed: Vec<Arc<Transfer>>,
+    /// What was said of each tunnel last.
+    said: Vec<(String, String)>,
 }
 
 impl Face for Plain {
@@ -212,6 +226,20 @@ impl Face for Plain {
 
     fn app(&mut self, app: &App) {
         self.out.write((!app.name.is_empty()).then(|| format!("It is a {}.", text::visible(&app.title()))));
+    }
+
+    fn tunnel(&mut self, tunnel: Tunnel) {
+        let words = match &tunnel.state {
+            TunnelState::Up { .. } => format!("connected to {}", tunnel.via),
+            _ => text::visible(&tunnel::words(&tunnel, Instant::now())).into_owned(),
+        };
+        let known = self.said.iter_mut().find(|(via, _)| *via == tunnel.via);
+        match known {
+            Some((_, before)) if *before == words => return,
+            Some((_, before)) => before.clone_from(&words),
+            None => self.said.push((tunnel.via, words.clone())),
+        }
+        self.out.write([format!("{}: {words}", Scope::Tunnel.label())]);
     }
 
     fn requests(&mut self, requests: Vec<Exchange>, unseen: u64) {
@@ -274,6 +302,14 @@ impl Face for Json {
         self.tell(json::app(app));
     }
 
+    fn tunnel(&mut self, tunnel: Tunnel) {
+        self.tell(json::tunnel(&tunnel, Instant::now()));
+    }
+
+    fn gone(&mut self, url: &str) {
+        self.tell(json::gone(url));
+    }
+
     fn requests(&mut self, requests: Vec<Exchange>, _: u64) {
         self.out
             .write(requests.iter().map(|exchange| json::line(json::request(exchange), exchange.began + exchange.took)));
@@ -320,20 +356,27 @@ struct Quiet {
     out: Lines,
     printed: bool,
     local: Option<Address>,
+    /// The address that is wanted is one of the internet.
+    tunnel: bool,
 }
 
 impl Face for Quiet {
     fn sharing(&mut self, sharing: Sharing) {
+        self.tunnel = sharing.tunnel;
         if let Some((user, password)) = sharing.credentials {
             self.out.write([format!("{user}:{password}")]);
         }
     }
 
     fn address(&mut self, address: Address) {
-        if address.scope.is_for_phones() && address.numeric && !self.printed {
+        let wanted = match self.tunnel {
+            true => address.scope == Scope::Tunnel,
+            false => address.scope.is_for_phones() && address.numeric,
+        };
+        if wanted && !self.printed {
             self.printed = true;
             self.out.write([address.url]);
-        } else if address.scope == Scope::ThisComputer && self.local.is_none() {
+        } else if address.scope == Scope::ThisComputer && self.local.is_none() && !self.tunnel {
             self.local = Some(address);
         }
     }
@@ -342,6 +385,12 @@ impl Face for Quiet {
         if let Some(local) = self.local.take().filter(|_| !self.printed) {
             self.printed = true;
             self.out.write([local.url]);
+        }
+    }
+
+    fn tunnel(&mut self, tunnel: Tunnel) {
+        if let TunnelState::Stopped { .. } = &tunnel.state {
+            let _ = writeln!(io::stderr(), "doorstep: {}", text::visible(&tunnel::words(&tunnel, Instant::now())));
         }
     }
 

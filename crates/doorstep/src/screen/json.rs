@@ -1,6 +1,6 @@
 //! `--json`: one object per line. The format is promised in `docs/json-events.md`.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use doorstep_http::{Exchange, Outcome, Transfer};
 use doorstep_model::Finding;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::story::{Address, App, Reason, Sharing, Summary};
+use super::story::{Address, App, Reason, Sharing, Summary, Tunnel, TunnelState};
 use crate::exit::Failure;
 
 pub fn sharing(sharing: &Sharing) -> Value {
@@ -17,12 +17,14 @@ pub fn sharing(sharing: &Sharing) -> Value {
         "target": sharing.target,
         "kind": sharing.kind,
         "title": sharing.title,
-        "scheme": sharing.scheme,
-        "port": sharing.port,
-        "url": sharing.url(),
         "listen": sharing.listen,
         "pid": std::process::id(),
     });
+    if sharing.kind.is_web() {
+        event["scheme"] = json!(sharing.scheme);
+        event["port"] = json!(sharing.port);
+        event["url"] = json!(sharing.url());
+    }
     if let Some((user, password)) = &sharing.credentials {
         event["user"] = json!(user);
         event["password"] = json!(password);
@@ -43,6 +45,33 @@ pub fn address(address: &Address) -> Value {
         event["interface"] = json!(interface);
     }
     event
+}
+
+pub fn tunnel(tunnel: &Tunnel, now: Instant) -> Value {
+    let mut event = json!({ "event": "tunnel", "via": tunnel.via });
+    match &tunnel.state {
+        TunnelState::Connecting => event["state"] = json!("connecting"),
+        TunnelState::Up { name } => {
+            event["state"] = json!("up");
+            event["name"] = json!(name);
+        }
+        TunnelState::Waiting { why, until } => {
+            event["state"] = json!("waiting");
+            event["why"] = json!(why);
+            event["again_in_ms"] = json!(ms(until.saturating_duration_since(now)).round());
+        }
+        TunnelState::Stopped { why, fix } => {
+            event["state"] = json!("stopped");
+            event["why"] = json!(why);
+            event["fix"] = json!(fix);
+        }
+    }
+    event
+}
+
+/// An address no longer leads here.
+pub fn gone(url: &str) -> Value {
+    json!({ "event": "address-gone", "url": url })
 }
 
 pub fn request(exchange: &Exchange) -> Value {
@@ -187,12 +216,19 @@ mod tests {
         let documented = include_str!("../../../../docs/json-events.md");
         let finding = warning(&samples::finding());
         assert_eq!(finding["severity"], "warning");
+        let tunnel_in = |state| Tunnel { via: String::new(), state };
+        let waiting = tunnel_in(TunnelState::Waiting { why: String::new(), until: Instant::now() });
+        let stopped = tunnel_in(TunnelState::Stopped { why: String::new(), fix: String::new() });
         for event in [
             sharing(&Sharing::default()),
             request(&samples::exchange("/", 200)),
             app(&App::default()),
             address(&Address::new(String::new(), super::super::Scope::Network)),
             finding,
+            tunnel(&Tunnel { via: String::new(), state: TunnelState::Up { name: String::new() } }, Instant::now()),
+            tunnel(&waiting, Instant::now()),
+            tunnel(&stopped, Instant::now()),
+            gone("https://blog.tun.example.com"),
             stopping(Reason::Once, 1),
             error(&Failure::new(crate::exit::Code::Listen, "x")),
         ] {

@@ -13,6 +13,7 @@ pub mod samples;
 mod story;
 mod terminal;
 pub mod text;
+mod tunnel;
 pub mod tty;
 
 use std::collections::HashSet;
@@ -29,7 +30,7 @@ use time::UtcOffset;
 use face::Face;
 pub use face::complain;
 pub use human::{bytes, counted};
-pub use story::{Address, App, Kind, Reason, Scope, Sharing, Summary};
+pub use story::{Address, App, Kind, Reason, Scope, Sharing, Summary, Tunnel, TunnelState};
 
 use crate::events::Events;
 use crate::limits;
@@ -57,6 +58,10 @@ pub enum Message {
     Sharing(Box<Sharing>),
     Address(Address),
     App(App),
+    /// How a way from the internet fares.
+    Tunnel(Tunnel),
+    /// An address no longer leads here.
+    Gone(String),
     /// Every address has been tried.
     Settled,
     Finding(Finding),
@@ -174,6 +179,8 @@ impl Reader {
             Message::Sharing(sharing) => self.face.sharing(*sharing),
             Message::Address(address) => self.face.address(address),
             Message::App(app) => self.face.app(&app),
+            Message::Tunnel(tunnel) => self.face.tunnel(tunnel),
+            Message::Gone(url) => self.face.gone(&url),
             Message::Settled => self.face.settled(),
             Message::Finding(finding) => self.find(finding),
             Message::Stopping(reason) => self.face.stopping(reason),

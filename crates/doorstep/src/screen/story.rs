@@ -1,7 +1,7 @@
 //! What a session of sharing has to tell, whichever way it is shown.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -26,8 +26,10 @@ pub struct Sharing {
     /// SHA-256 of the certificate.
     pub fingerprint: Option<String>,
     pub expires: Option<Duration>,
-    /// Nobody but this computer can visit.
+    /// Nobody in the network can visit.
     pub local: bool,
+    /// It has, or will have, an address of the internet by a tunnel.
+    pub tunnel: bool,
 }
 
 impl Sharing {
@@ -52,6 +54,17 @@ pub enum Kind {
     File,
     Stdin,
     App,
+    /// Connections as they are, through a tunnel only.
+    Tcp,
+    /// Datagrams, through a tunnel only.
+    Udp,
+}
+
+impl Kind {
+    /// Whether visitors speak HTTP with it.
+    pub fn is_web(self) -> bool {
+        !matches!(self, Self::Tcp | Self::Udp)
+    }
 }
 
 /// An address that answered a request of our own.
@@ -72,10 +85,37 @@ impl Address {
         Self { url, scope, interface: None, label: None, numeric: false }
     }
 
+    /// Whether a code for phones may say it.
+    pub fn is_scannable(&self) -> bool {
+        match self.scope {
+            Scope::Tunnel => self.url.starts_with("http"),
+            scope => scope.is_for_phones() && self.numeric && self.label.is_none(),
+        }
+    }
+
     /// What stands before it on the screen.
     pub fn label(&self) -> &str {
         self.label.as_deref().unwrap_or_else(|| self.scope.label())
     }
+}
+
+/// A way from the internet to here, and how it fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Whose address it is: `tun.example.com`, `ssh://vps`.
+    pub via: String,
+    pub state: TunnelState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TunnelState {
+    Connecting,
+    /// `name` is what the other side calls this computer; may be empty.
+    Up { name: String },
+    /// It is tried again at `until`.
+    Waiting { why: String, until: Instant },
+    /// It is not tried again until somebody does something.
+    Stopped { why: String, fix: String },
 }
 
 /// What was found out about the app that is shared.
@@ -102,6 +142,8 @@ impl App {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
+    /// By a tunnel, from everywhere.
+    Tunnel,
     ThisComputer,
     Network,
     /// An IPv4 address of the internet: a server's, seldom a home computer's.
@@ -112,6 +154,7 @@ pub enum Scope {
 impl Scope {
     pub fn label(self) -> &'static str {
         match self {
+            Self::Tunnel => "internet",
             Self::ThisComputer => "this computer",
             Self::Network => "your network",
             Self::Internet => "the internet",
@@ -123,7 +166,7 @@ impl Scope {
 impl Scope {
     /// Whether a phone in the same room can use it.
     pub fn is_for_phones(self) -> bool {
-        matches!(self, Self::Network | Self::Internet)
+        matches!(self, Self::Tunnel | Self::Network | Self::Internet)
     }
 }
 
