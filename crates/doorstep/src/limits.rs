@@ -177,3 +177,6 @@ pub const LAST_ACCEPT: Duration = Duration::from_secs(5);
 
 /// How long a new program may take to say whether it could take over.
 pub const HANDOVER_CHECKED: Duration = Duration::from_secs(20);
+
+/// How long a way from the internet may be down before the next one is taken.
+pub const NEXT_WAY: Duration = Duration::from_secs(10);

@@ -9,6 +9,7 @@ mod events;
 mod exit;
 mod hash_password;
 mod init;
+mod lend;
 mod lifecycle;
 mod limits;
 mod look;

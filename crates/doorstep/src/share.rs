@@ -167,6 +167,8 @@ fn fits(args: &ShareArgs, kind: Kind) -> Result<(), Failure> {
             Kind::File => "a file",
             Kind::Stdin => "standard input",
             Kind::App => "an app",
+            Kind::Tcp => "a TCP port",
+            Kind::Udp => "a UDP port",
         };
         return Err(Failure::new(Code::Usage, format!("{flag} is for {kinds}, and this is {what}")));
     }
@@ -256,6 +258,7 @@ fn sharing(
         fingerprint,
         expires: args.expires,
         local: args.local,
+        tunnel: !args.via.is_empty(),
     }
 }
 

@@ -11,8 +11,9 @@ use time::UtcOffset;
 
 use super::line::{BAD, BOLD, DIM, GOOD, LINK, Line, PLAIN, QR, WARN};
 use super::qr::Qr;
-use super::story::{Address, Scope, Sharing, Tunnel, TunnelState};
+use super::story::{Address, Scope, Sharing, Tunnel};
 use super::{human, request, text, tunnel};
+use crate::lend::State;
 use crate::limits;
 
 /// Rows the log keeps at least when a QR code is pinned above it.
@@ -116,7 +117,7 @@ impl Board {
 
     /// How one of the ways from the internet fares.
     pub fn note_tunnel(&mut self, tunnel: Tunnel) {
-        match self.tunnels.iter_mut().find(|known| known.via == tunnel.via) {
+        match self.tunnels.iter_mut().find(|known| known.way == tunnel.way) {
             Some(known) => *known = tunnel,
             None => self.tunnels.push(tunnel),
         }
@@ -124,7 +125,7 @@ impl Board {
 
     /// Whether a time on the screen is running down.
     pub fn counts_down(&self) -> bool {
-        self.tunnels.iter().any(|tunnel| matches!(tunnel.state, TunnelState::Waiting { .. }))
+        self.tunnels.iter().any(|tunnel| matches!(tunnel.state, Some(State::Waiting { .. })))
     }
 
     /// The address of the internet where there is one, else the first number that a phone in the room can use. The code
@@ -254,7 +255,7 @@ impl Board {
             let room = columns.saturating_sub(if narrow { ADDRESS_AT_NARROW } else { ADDRESS_AT });
             let by_tunnel = self.addresses.iter().filter(|address| address.scope == Scope::Tunnel);
             let urls: Vec<String> = by_tunnel.map(|address| address.url.clone()).collect();
-            for (at, line) in tunnel::rows(&self.tunnels, &urls, Instant::now(), room).into_iter().enumerate() {
+            for (at, line) in tunnel::rows(&self.tunnels, &urls, room).into_iter().enumerate() {
                 row(if at == 0 { Scope::Tunnel.label() } else { "" }, line);
             }
         }

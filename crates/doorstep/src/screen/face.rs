@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use super::board::{self, Board, Entry};
 use super::line::{Line, PLAIN};
-use super::story::{Address, App, Reason, Scope, Sharing, Summary, Tunnel, TunnelState, stopping_sentence};
+use super::story::{Address, App, Reason, Scope, Sharing, Summary, Tunnel, stopping_sentence};
 use super::terminal::Terminal;
 use super::{Format, Options, human, json, request, text, tty, tunnel};
 use crate::exit::Failure;
+use crate::lend::State;
 use crate::limits;
 
 /// One way to show what happens. A face that can no longer write goes on without a word: sharing matters more.
@@ -205,7 +206,7 @@ struct Plain {
     options: Options,
     followed: Vec<Arc<Transfer>>,
     /// What was said of each tunnel last.
-    said: Vec<(String, String)>,
+    said: Vec<(usize, String)>,
 }
 
 impl Face for Plain {
@@ -230,14 +231,14 @@ impl Face for Plain {
 
     fn tunnel(&mut self, tunnel: Tunnel) {
         let words = match &tunnel.state {
-            TunnelState::Up { .. } => format!("connected to {}", tunnel.via),
-            _ => text::visible(&tunnel::words(&tunnel, Instant::now())).into_owned(),
+            Some(State::Up { .. }) => format!("connected to {}", tunnel.via),
+            _ => text::visible(&tunnel::words(&tunnel)).into_owned(),
         };
-        let known = self.said.iter_mut().find(|(via, _)| *via == tunnel.via);
+        let known = self.said.iter_mut().find(|(way, _)| *way == tunnel.way);
         match known {
             Some((_, before)) if *before == words => return,
             Some((_, before)) => before.clone_from(&words),
-            None => self.said.push((tunnel.via, words.clone())),
+            None => self.said.push((tunnel.way, words.clone())),
         }
         self.out.write([format!("{}: {words}", Scope::Tunnel.label())]);
     }
@@ -303,7 +304,7 @@ impl Face for Json {
     }
 
     fn tunnel(&mut self, tunnel: Tunnel) {
-        self.tell(json::tunnel(&tunnel, Instant::now()));
+        self.tell(json::tunnel(&tunnel));
     }
 
     fn gone(&mut self, url: &str) {
@@ -389,8 +390,8 @@ impl Face for Quiet {
     }
 
     fn tunnel(&mut self, tunnel: Tunnel) {
-        if let TunnelState::Stopped { .. } = &tunnel.state {
-            let _ = writeln!(io::stderr(), "doorstep: {}", text::visible(&tunnel::words(&tunnel, Instant::now())));
+        if let Some(State::Stopped { .. }) = &tunnel.state {
+            let _ = writeln!(io::stderr(), "doorstep: {}", text::visible(&tunnel::words(&tunnel)));
         }
     }
 

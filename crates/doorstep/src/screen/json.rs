@@ -1,6 +1,6 @@
 //! `--json`: one object per line. The format is promised in `docs/json-events.md`.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use doorstep_http::{Exchange, Outcome, Transfer};
 use doorstep_model::Finding;
@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::story::{Address, App, Reason, Sharing, Summary, Tunnel, TunnelState};
+use super::story::{Address, App, Reason, Sharing, Summary, Tunnel};
 use crate::exit::Failure;
+use crate::lend::{State, seconds_until};
 
 pub fn sharing(sharing: &Sharing) -> Value {
     let mut event = json!({
@@ -47,20 +48,21 @@ pub fn address(address: &Address) -> Value {
     event
 }
 
-pub fn tunnel(tunnel: &Tunnel, now: Instant) -> Value {
+pub fn tunnel(tunnel: &Tunnel) -> Value {
     let mut event = json!({ "event": "tunnel", "via": tunnel.via });
     match &tunnel.state {
-        TunnelState::Connecting => event["state"] = json!("connecting"),
-        TunnelState::Up { name } => {
+        None => event["state"] = json!("standby"),
+        Some(State::Connecting) => event["state"] = json!("connecting"),
+        Some(State::Up { name }) => {
             event["state"] = json!("up");
             event["name"] = json!(name);
         }
-        TunnelState::Waiting { why, until } => {
+        Some(State::Waiting { why, until }) => {
             event["state"] = json!("waiting");
             event["why"] = json!(why);
-            event["again_in_ms"] = json!(ms(until.saturating_duration_since(now)).round());
+            event["again_in_seconds"] = json!(seconds_until(*until));
         }
-        TunnelState::Stopped { why, fix } => {
+        Some(State::Stopped { why, fix }) => {
             event["state"] = json!("stopped");
             event["why"] = json!(why);
             event["fix"] = json!(fix);
@@ -216,18 +218,19 @@ mod tests {
         let documented = include_str!("../../../../docs/json-events.md");
         let finding = warning(&samples::finding());
         assert_eq!(finding["severity"], "warning");
-        let tunnel_in = |state| Tunnel { via: String::new(), state };
-        let waiting = tunnel_in(TunnelState::Waiting { why: String::new(), until: Instant::now() });
-        let stopped = tunnel_in(TunnelState::Stopped { why: String::new(), fix: String::new() });
+        let tunnel_in = |state| Tunnel { way: 0, via: String::new(), state };
+        let until = std::time::Instant::now();
+        let waiting = tunnel_in(Some(State::Waiting { why: String::new(), until }));
+        let stopped = tunnel_in(Some(State::Stopped { why: String::new(), fix: String::new() }));
         for event in [
             sharing(&Sharing::default()),
             request(&samples::exchange("/", 200)),
             app(&App::default()),
             address(&Address::new(String::new(), super::super::Scope::Network)),
             finding,
-            tunnel(&Tunnel { via: String::new(), state: TunnelState::Up { name: String::new() } }, Instant::now()),
-            tunnel(&waiting, Instant::now()),
-            tunnel(&stopped, Instant::now()),
+            tunnel(&tunnel_in(Some(State::Up { name: String::new() }))),
+            tunnel(&waiting),
+            tunnel(&stopped),
             gone("https://blog.tun.example.com"),
             stopping(Reason::Once, 1),
             error(&Failure::new(crate::exit::Code::Listen, "x")),

@@ -13,8 +13,8 @@ pub mod samples;
 mod story;
 mod terminal;
 pub mod text;
-mod tunnel;
 pub mod tty;
+mod tunnel;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ use time::UtcOffset;
 use face::Face;
 pub use face::complain;
 pub use human::{bytes, counted};
-pub use story::{Address, App, Kind, Reason, Scope, Sharing, Summary, Tunnel, TunnelState};
+pub use story::{Address, App, Kind, Reason, Scope, Sharing, Summary, Tunnel};
 
 use crate::events::Events;
 use crate::limits;

@@ -1,10 +1,11 @@
 //! What a session of sharing has to tell, whichever way it is shown.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::lend::State;
 use crate::screen::human;
 
 /// Sharing has begun: every listener is open.
@@ -102,20 +103,12 @@ impl Address {
 /// A way from the internet to here, and how it fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tunnel {
+    /// Which of the ways, in the order of preference.
+    pub way: usize,
     /// Whose address it is: `tun.example.com`, `ssh://vps`.
     pub via: String,
-    pub state: TunnelState,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TunnelState {
-    Connecting,
-    /// `name` is what the other side calls this computer; may be empty.
-    Up { name: String },
-    /// It is tried again at `until`.
-    Waiting { why: String, until: Instant },
-    /// It is not tried again until somebody does something.
-    Stopped { why: String, fix: String },
+    /// `None`: it stands by, since one before it works.
+    pub state: Option<State>,
 }
 
 /// What was found out about the app that is shared.

@@ -1,0 +1,163 @@
+//! Starts agents, listens to them, and passes on what becomes of them.
+
+use std::sync::Arc;
+
+use doorstep_proto::tunnel::Retry;
+use doorstep_tunnel::AgentEvent;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::order::{Order, Step};
+use super::{AtWork, Board, News, Offer, State, Way};
+
+pub struct Keeper {
+    ways: Vec<Way>,
+    offers: Vec<Offer>,
+    at_work: AtWork,
+    order: Order,
+    board: Board,
+    news: mpsc::UnboundedSender<News>,
+    heard: mpsc::UnboundedReceiver<(usize, u64, AgentEvent)>,
+    hears: mpsc::UnboundedSender<(usize, u64, AgentEvent)>,
+    /// Counts starts, so that what a way that was left still says is not taken for its successor's.
+    start: Vec<u64>,
+    /// Agents that finish what visitors began.
+    leaving: JoinSet<()>,
+}
+
+impl Keeper {
+    pub fn new(
+        ways: Vec<Way>,
+        offers: Vec<Offer>,
+        at_work: AtWork,
+        board: Board,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Self {
+        let (hears, heard) = mpsc::unbounded_channel();
+        *at_work.lock() = ways.iter().map(|_| None).collect();
+        let (order, start) = (Order::new(ways.len()), vec![0; ways.len()]);
+        Self { ways, offers, at_work, order, board, news, heard, hears, start, leaving: JoinSet::new() }
+    }
+
+    /// Until it is told to leave; then until every visitor is done.
+    pub async fn run(mut self, mut leave: oneshot::Receiver<()>) {
+        loop {
+            while let Some(step) = self.order.due(now()) {
+                self.take(step);
+            }
+            let next = self.order.next_at();
+            tokio::select! {
+                _ = &mut leave => break,
+                Some((way, start, event)) = self.heard.recv() => {
+                    if self.start.get(way) == Some(&start) {
+                        self.hear(way, event);
+                    }
+                }
+                Some(_) = self.leaving.join_next() => {}
+                () = tokio::time::sleep_until(next.unwrap_or_else(now).into()), if next.is_some() => {}
+            }
+        }
+        let all: Vec<_> = self.at_work.lock().iter_mut().filter_map(Option::take).collect();
+        join_all(all.into_iter().map(|agent| agent.leave())).await;
+        while self.leaving.join_next().await.is_some() {}
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Start(way) => {
+                let Some(taken) = self.ways.get(way) else { return };
+                self.start[way] += 1;
+                let (start, hears) = (self.start[way], self.hears.clone());
+                let (events, mut said) = mpsc::unbounded_channel();
+                tokio::spawn(async move {
+                    while let Some(event) = said.recv().await {
+                        if hears.send((way, start, event)).is_err() {
+                            return;
+                        }
+                    }
+                });
+                let via = taken.via.clone();
+                let agent = taken.carrier.start(&self.offers, events);
+                self.at_work.lock()[way] = Some(agent);
+                self.becomes(way, &via, State::Connecting);
+            }
+            Step::Leave(way) => {
+                self.start[way] += 1;
+                if let Some(agent) = self.at_work.lock()[way].take() {
+                    self.leaving.spawn(agent.leave());
+                }
+                let gone = self.board.with(way, super::WayStatus::left).unwrap_or_default();
+                let _ = self.news.send(News::StandsBy { way });
+                gone.into_iter().for_each(|address| drop(self.news.send(News::Gone { address })));
+            }
+        }
+    }
+
+    fn hear(&mut self, way: usize, event: AgentEvent) {
+        match event {
+            AgentEvent::Connecting { relay } => self.becomes(way, &relay, State::Connecting),
+            AgentEvent::Online { relay, name } => {
+                self.becomes(way, &relay, State::Up { name });
+                for step in self.order.up(way) {
+                    self.take(step);
+                }
+            }
+            AgentEvent::Lent { target: offer, address } => {
+                let news = self.board.with(way, |status| {
+                    let before = status.addresses.iter().find(|(known, _)| *known == offer).map(|(_, old)| old.clone());
+                    status.lent(offer, &address);
+                    (before, status.via.clone())
+                });
+                let Some((before, via)) = news else { return };
+                if let Some(old) = before.filter(|old| *old != address) {
+                    let _ = self.news.send(News::Gone { address: old });
+                }
+                let _ = self.news.send(News::Lent { offer, via, address });
+            }
+            AgentEvent::Refused { target: offer, why } => {
+                let words = why.to_string();
+                let all_refused = self.board.with(way, |status| {
+                    status.refused(offer, &words);
+                    (status.refused.len() >= self.offers.len(), status.via.clone())
+                });
+                let Some((all_refused, via)) = all_refused else { return };
+                if all_refused && why.code.retry() == Retry::Never {
+                    self.order.failed(way);
+                }
+                let _ = self.news.send(News::Refused { offer, via, why });
+            }
+            AgentEvent::Offline { relay, why, again_in } => {
+                let now = now();
+                self.becomes(way, &relay, State::Waiting { why, until: now + again_in });
+                self.order.down(way, now);
+            }
+            AgentEvent::Notice { relay, text } => {
+                let _ = self.news.send(News::Notice { via: relay, text });
+            }
+            AgentEvent::Stopped { why, fix } => {
+                let via = self.board.with(way, |status| status.via.clone()).unwrap_or_default();
+                self.becomes(way, &via, State::Stopped { why, fix });
+                self.order.failed(way);
+                if self.order.is_over() {
+                    let _ = self.news.send(News::Over);
+                }
+            }
+        }
+    }
+
+    fn becomes(&self, way: usize, via: &str, state: State) {
+        self.board.with(way, |status| status.becomes(via, &state));
+        let _ = self.news.send(News::State { way, via: via.to_owned(), state });
+    }
+}
+
+/// By the runtime's clock.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// A list of agents, by their ways.
+pub type Agents = Arc<Mutex<Vec<Option<Box<dyn super::Carried>>>>>;

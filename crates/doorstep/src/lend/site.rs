@@ -1,0 +1,84 @@
+use std::sync::Arc;
+
+use doorstep_http::limits::Limits;
+use doorstep_http::{Engine, Observer, RouteTable, SiteRoutes, TableOptions};
+use doorstep_model::{HostPattern, HostPolicy, Hostname};
+use doorstep_net::{BoxFuture, Conn, Drain, Handler};
+use parking_lot::Mutex;
+
+/// A site as visitors of a tunnel see it: the same services, under the names that were granted and no others. It listens
+/// nowhere, so no web page of another site can get to it by a name that it makes lead here.
+pub struct LentSite {
+    engine: Engine,
+    state: Mutex<State>,
+}
+
+struct State {
+    options: TableOptions,
+    site: SiteRoutes,
+    hosts: HostPolicy,
+}
+
+impl LentSite {
+    /// `any_name` where the way has none of its own, because visitors come to a port.
+    pub fn new(site: SiteRoutes, options: TableOptions, any_name: bool, observer: Arc<dyn Observer>) -> Self {
+        let hosts = if any_name { HostPolicy::Any } else { HostPolicy::Names(Vec::new()) };
+        let state = State { options, site, hosts };
+        let engine = Engine::new(state.table(), observer, Limits::default());
+        Self { engine, state: Mutex::new(state) }
+    }
+
+    /// Visitors reach it at `address`, an URL, from now on.
+    pub fn answers_at(&self, address: &str) {
+        let Some(name) = host_of(address).and_then(|host| host.parse::<Hostname>().ok()) else { return };
+        let mut state = self.state.lock();
+        let HostPolicy::Names(names) = &mut state.hosts else { return };
+        let pattern = HostPattern::Exact(name);
+        if !names.contains(&pattern) {
+            names.push(pattern);
+            self.engine.set_routes(state.table());
+        }
+    }
+
+    /// Has other routes from the next request on; the names stay.
+    pub fn set_site(&self, site: SiteRoutes, options: TableOptions) {
+        let mut state = self.state.lock();
+        state.site = site;
+        state.options = options;
+        self.engine.set_routes(state.table());
+    }
+}
+
+impl State {
+    fn table(&self) -> RouteTable {
+        let mut table = RouteTable::new(self.options.clone());
+        let site = &self.site;
+        let routes = SiteRoutes {
+            name: site.name.clone(),
+            hosts: self.hosts.clone(),
+            redirect_from: Vec::new(),
+            https: site.https,
+            client_auth: site.client_auth,
+            routes: site.routes.clone(),
+        };
+        // Its matchers were compiled once when the site was made.
+        let _ = table.add_site(routes);
+        table
+    }
+}
+
+impl Handler for LentSite {
+    fn handle(&self, conn: Conn, drain: Drain) -> BoxFuture<'_, ()> {
+        self.engine.handle(conn, drain)
+    }
+}
+
+/// The host in an address such as `https://blog.tun.example.com:8443/x`.
+pub fn host_of(address: &str) -> Option<&str> {
+    let rest = address.split_once("://")?.1;
+    let authority = rest.split('/').next()?;
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next(),
+        None => authority.split(':').next(),
+    }
+}
