@@ -7,10 +7,14 @@
 
 mod carrier;
 mod deliver;
+pub mod identity;
 pub mod limits;
 pub mod link;
+mod ports;
+pub mod registry;
 mod target;
 
 pub use carrier::{Carrier, OpenFailed, Visitor};
 pub use deliver::{Delivery, is_forbidden};
+pub use registry::Registry;
 pub use target::{AgentEvent, Sink, Target};

@@ -1,24 +1,36 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 use super::{AgentKey, Claim, Code, SessionId, TunnelError};
 
 /// The relay's memory of which key owns which name or port, and which session serves it now. A name stays its owner's when
 /// the session ends. Leases are the session's matter; DNS proof of foreign domains is the caller's, before it asks here.
+///
+/// Every operation costs in the order of what the one key or session has, not of what all have.
 #[derive(Debug)]
 pub struct ClaimTable {
     domain: String,
     ports: RangeInclusive<u16>,
     held: HashMap<Taken, Holder>,
+    /// What each key owns.
+    owned: HashMap<AgentKey, HashSet<Taken>>,
+    /// What each session serves.
+    served: HashMap<SessionId, HashSet<(u32, Taken)>>,
 }
 
 /// A thing that only one can have. `Http` and `Tls` claims share the names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Taken {
     /// A whole host name in lower case.
     Name(String),
     Tcp(u16),
     Udp(u16),
+}
+
+impl Taken {
+    fn is_name(&self) -> bool {
+        matches!(self, Self::Name(_))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +52,44 @@ pub struct Quota {
 impl ClaimTable {
     /// `domain` is the relay's own; `ports` are those it lends.
     pub fn new(domain: &str, ports: RangeInclusive<u16>) -> Self {
-        Self { domain: domain.to_ascii_lowercase(), ports, held: HashMap::new() }
+        let domain = domain.to_ascii_lowercase();
+        Self { domain, ports, held: HashMap::new(), owned: HashMap::new(), served: HashMap::new() }
     }
 
-    /// Remembers an owner from before the relay's start.
-    pub fn restore(&mut self, key: AgentKey, taken: Taken) {
-        self.held.entry(taken).or_insert(Holder { key, serving: None });
+    /// Remembers an owner from before the relay's start. `false`: it has one already.
+    pub fn restore(&mut self, key: AgentKey, taken: Taken) -> bool {
+        if self.held.contains_key(&taken) {
+            return false;
+        }
+        self.owned.entry(key).or_default().insert(taken.clone());
+        self.held.insert(taken, Holder { key, serving: None });
+        true
     }
 
-    /// Takes what `claim` asks for, for the claim number `id` of `session`. `stable` is the name for a claim that leaves it
-    /// to the relay. Says what was taken, and which other session of the same key is to be ended with [`Code::Evicted`].
+    /// What `claim` is about, whole, before anybody is asked whether it may be had: checks its form, the key's patterns and
+    /// the range of ports. `stable` is the name for a claim that leaves it to the relay, which never chooses a port that is
+    /// `unusable`.
+    ///
+    /// # Errors
+    /// With the code that the agent is told.
+    pub fn wanted(
+        &self,
+        key: AgentKey,
+        claim: &Claim,
+        stable: &str,
+        quota: &Quota,
+        unusable: &HashSet<Taken>,
+    ) -> Result<Taken, TunnelError> {
+        match claim {
+            Claim::Http { name, .. } if name.is_empty() => self.name(stable),
+            Claim::Http { name, .. } | Claim::Tls { name } => self.allowed_name(name, quota),
+            Claim::Tcp { port } => self.port(*port, key, Taken::Tcp, unusable),
+            Claim::Udp { port } => self.port(*port, key, Taken::Udp, unusable),
+        }
+    }
+
+    /// Takes what `claim` asks for, for the claim number `id` of `session`. `stable` is as in [`Self::wanted`]. Says what was
+    /// taken, and which other session of the same key is to be ended with [`Code::Evicted`].
     ///
     /// # Errors
     /// With the code that the agent is told.
@@ -61,14 +101,24 @@ impl ClaimTable {
         stable: &str,
         quota: &Quota,
     ) -> Result<(Taken, Option<SessionId>), TunnelError> {
-        let taken = match claim {
-            Claim::Http { name, .. } if name.is_empty() => self.name(stable)?,
-            Claim::Http { name, .. } | Claim::Tls { name } => self.allowed_name(name, quota)?,
-            Claim::Tcp { port } => self.port(*port, key, Taken::Tcp)?,
-            Claim::Udp { port } => self.port(*port, key, Taken::Udp)?,
-        };
-        let is_name = matches!(taken, Taken::Name(_));
-        let evicts = match self.held.get(&taken) {
+        let taken = self.wanted(key, claim, stable, quota, &HashSet::new())?;
+        let evicts = self.take((session, id), key, &taken, quota)?;
+        Ok((taken, evicts))
+    }
+
+    /// As [`Self::claim`], for a thing that [`Self::wanted`] found.
+    ///
+    /// # Errors
+    /// With the code that the agent is told.
+    pub fn take(
+        &mut self,
+        (session, id): (SessionId, u32),
+        key: AgentKey,
+        taken: &Taken,
+        quota: &Quota,
+    ) -> Result<Option<SessionId>, TunnelError> {
+        let is_name = taken.is_name();
+        let evicts = match self.held.get(taken) {
             Some(holder) if holder.key != key => {
                 return Err(if is_name { Code::NameTaken } else { Code::PortTaken }.into());
             }
@@ -82,14 +132,11 @@ impl ClaimTable {
             }
             Some(_) => None,
             None => {
-                let same = |(other, holder): &(&Taken, &Holder)| {
-                    holder.key == key && matches!(other, Taken::Name(_)) == is_name
-                };
                 let (most, code) = match is_name {
                     true => (quota.names, Code::TooManyNames),
                     false => (quota.ports, Code::TooManyPorts),
                 };
-                if self.held.iter().filter(same).count() >= most {
+                if self.owned(key).filter(|other| other.is_name() == is_name).count() >= most {
                     return Err(TunnelError::new(code, format!("at most {most}")));
                 }
                 None
@@ -98,8 +145,10 @@ impl ClaimTable {
         if let Some(old) = evicts {
             self.end_session(old);
         }
+        self.owned.entry(key).or_default().insert(taken.clone());
+        self.served.entry(session).or_default().insert((id, taken.clone()));
         self.held.insert(taken.clone(), Holder { key, serving: Some((session, id)) });
-        Ok((taken, evicts))
+        Ok(evicts)
     }
 
     /// Which session and claim serve it now.
@@ -111,23 +160,55 @@ impl ClaimTable {
         self.held.get(taken).map(|holder| holder.key)
     }
 
-    /// The session is over; what it served stays its key's.
-    pub fn end_session(&mut self, session: SessionId) {
-        for holder in self.held.values_mut() {
-            holder.serving = holder.serving.filter(|(other, _)| *other != session);
-        }
+    /// What the key owns, in no order.
+    pub fn owned(&self, key: AgentKey) -> impl Iterator<Item = &Taken> {
+        self.owned.get(&key).into_iter().flatten()
     }
 
-    /// A claim is over; its name or port stays its key's.
-    pub fn release(&mut self, session: SessionId, id: u32) {
-        for holder in self.held.values_mut() {
-            holder.serving = holder.serving.filter(|serving| *serving != (session, id));
+    /// The session is over; what it served stays its key's. Says what that was.
+    pub fn end_session(&mut self, session: SessionId) -> Vec<Taken> {
+        let served = self.served.remove(&session).into_iter().flatten();
+        let served: Vec<Taken> = served.map(|(_, taken)| taken).collect();
+        for taken in &served {
+            if let Some(holder) = self.held.get_mut(taken) {
+                holder.serving = None;
+            }
         }
+        served
+    }
+
+    /// A claim is over; its name or port stays its key's. Says what it was.
+    pub fn release(&mut self, session: SessionId, id: u32) -> Option<Taken> {
+        let taken = self.served.get(&session)?.iter().find(|(other, _)| *other == id)?.1.clone();
+        self.stop_serving((session, id), &taken);
+        if let Some(holder) = self.held.get_mut(&taken) {
+            holder.serving = None;
+        }
+        Some(taken)
     }
 
     /// Nobody owns it any more. Says which claim is to be withdrawn.
     pub fn forget(&mut self, taken: &Taken) -> Option<(SessionId, u32)> {
-        self.held.remove(taken)?.serving
+        let holder = self.held.remove(taken)?;
+        if let Some(owned) = self.owned.get_mut(&holder.key) {
+            owned.remove(taken);
+            if owned.is_empty() {
+                self.owned.remove(&holder.key);
+            }
+        }
+        if let Some(serving) = holder.serving {
+            self.stop_serving(serving, taken);
+        }
+        holder.serving
+    }
+
+    fn stop_serving(&mut self, (session, id): (SessionId, u32), taken: &Taken) {
+        if let Some(claims) = self.served.get_mut(&session) {
+            claims.remove(&(id, taken.clone()));
+            if claims.is_empty() {
+                self.served.remove(&session);
+            }
+        }
     }
 
     fn allowed_name(&self, name: &str, quota: &Quota) -> Result<Taken, TunnelError> {
@@ -163,7 +244,13 @@ impl ClaimTable {
     }
 
     /// The port asked for; or for 0 the first that is the key's and not served, or that is nobody's.
-    fn port(&self, port: u16, key: AgentKey, kind: fn(u16) -> Taken) -> Result<Taken, TunnelError> {
+    fn port(
+        &self,
+        port: u16,
+        key: AgentKey,
+        kind: fn(u16) -> Taken,
+        unusable: &HashSet<Taken>,
+    ) -> Result<Taken, TunnelError> {
         if port != 0 {
             let allowed = self.ports.contains(&port);
             return if allowed {
@@ -172,10 +259,21 @@ impl ClaimTable {
                 Err(TunnelError::new(Code::PortNotAllowed, port.to_string()))
             };
         }
-        let own = |taken: &Taken| self.held.get(taken).is_some_and(|held| held.key == key && held.serving.is_none());
-        let free = |taken: &Taken| !self.held.contains_key(taken);
-        let mut ports = self.ports.clone().map(kind);
-        ports.clone().find(own).or_else(|| ports.find(free)).ok_or_else(|| Code::TooManyPorts.into())
+        let idle = |taken: &&Taken| match taken {
+            Taken::Name(_) => false,
+            Taken::Tcp(port) | Taken::Udp(port) => {
+                **taken == kind(*port)
+                    && self.ports.contains(port)
+                    && self.serving(taken).is_none()
+                    && !unusable.contains(*taken)
+            }
+        };
+        if let Some(own) = self.owned(key).filter(idle).min() {
+            return Ok(own.clone());
+        }
+        let free = |taken: &Taken| !self.held.contains_key(taken) && !unusable.contains(taken);
+        let free = self.ports.clone().map(kind).find(free);
+        free.ok_or_else(|| TunnelError::new(Code::TooManyPorts, "the relay has no free port left"))
     }
 }
 
