@@ -79,6 +79,24 @@ impl Decoder {
         }
     }
 
+    /// Inside of a DATA frame of which everything that was fed was handed on: its stream, and the bytes that are left.
+    pub(super) fn ahead(&self) -> Option<(u32, usize)> {
+        let inside = self.inside.filter(|inside| inside.kind == kind::DATA && self.held == 0)?;
+        Some((inside.stream, inside.left))
+    }
+
+    /// Bytes of the frame that is [`ahead`](Self::ahead) were read past this decoder. Says whether it has as many.
+    pub(super) fn skip(&mut self, bytes: usize) -> bool {
+        let Some((stream, left)) = self.ahead().filter(|(_, left)| *left >= bytes) else { return bytes == 0 };
+        self.inside = (left > bytes).then_some(Inside { kind: kind::DATA, stream, left: left - bytes });
+        true
+    }
+
+    /// How many more bytes make the next header or message whole, at least 1.
+    pub(super) fn needs(&self) -> usize {
+        self.inside.map_or(HEADER, |inside| inside.left).saturating_sub(self.held).max(1)
+    }
+
     /// Everything that was fed and not yet read.
     pub fn into_rest(mut self) -> Bytes {
         self.take(self.held)

@@ -9,21 +9,37 @@
 //! - On a *shared* one the [`Link`] reads for all streams, each of which holds what its reader has not taken yet: a window's
 //!   worth at most.
 
+mod limits;
+mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod wire;
 
-use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
-use doorstep_net::Io;
-use doorstep_proto::tunnel::{Code, Open, OpenError, Role, Sharing, TunnelError};
+use doorstep_proto::tunnel::limits::BEAT;
+use doorstep_proto::tunnel::{Code, DataInput, Open, OpenError, Role, Sharing, TunnelError};
+use parking_lot::Mutex;
+use tokio::time::Sleep;
 
 pub use stream::LinkStream;
+pub use transport::{Tls, Transport};
+
+use limits::{LAST_WORDS, READS};
+use state::{State, now};
 
 /// A data connection after its greeting. Its streams are reset when it is dropped.
 pub struct Link {
     shell: Arc<Shell>,
+    timer: Pin<Box<Sleep>>,
+    /// Until when its last words are waited for, once it is over.
+    last_words: Option<Instant>,
 }
 
 /// What happens on a data connection.
@@ -31,7 +47,7 @@ pub enum LinkEvent {
     /// Agent: a visitor. [`LinkStream::accept`] when the target took the connection, [`LinkStream::reset`] with the reason
     /// where it did not. Claims that were not allowed do not come here.
     Opened(Open, LinkStream),
-    /// Relay: a stream is over, and everything of it was sent: an exclusive connection may take the next one.
+    /// A stream is over, and everything of it was sent: an exclusive connection may take the next one.
     Free,
 }
 
@@ -41,13 +57,24 @@ pub struct LinkHandle {
     shell: Arc<Shell>,
 }
 
-struct Shell;
+/// What a connection carried for its streams, in payload bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub streams: u64,
+    pub received: u64,
+    pub sent: u64,
+}
+
+struct Shell {
+    state: Mutex<State>,
+}
 
 impl Link {
     /// `rest` is what the greeting left over.
-    pub fn new(role: Role, sharing: Sharing, io: Io, rest: Bytes) -> Self {
-        let _ = (role, sharing, io, rest);
-        Self { shell: Arc::new(Shell) }
+    pub fn new(role: Role, sharing: Sharing, transport: impl Into<Transport>, rest: Bytes) -> Self {
+        let state = State::new(role, sharing, transport.into(), rest);
+        let timer = tokio::time::sleep_until(state.machine.poll_timeout().unwrap_or_else(now).into());
+        Self { shell: Arc::new(Shell { state: Mutex::new(state) }), timer: Box::pin(timer), last_words: None }
     }
 
     pub fn handle(&self) -> LinkHandle {
@@ -63,8 +90,69 @@ impl Link {
     }
 
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, TunnelError>> {
-        let _ = cx;
+        let Self { shell, timer, last_words } = self;
+        let mut guard = shell.state.lock();
+        let state = &mut *guard;
+        state.set_link(cx.waker());
+        for _ in 0..READS {
+            let sent = state.transmit(cx).is_ready();
+            if let Some(error) = &state.over {
+                let error = error.clone();
+                let until = *last_words.get_or_insert_with(|| now() + LAST_WORDS);
+                if !sent && !poll_timer(timer, cx, until) {
+                    return Poll::Pending;
+                }
+                if let Some(mut wire) = state.wire.take() {
+                    wire.close(cx);
+                }
+                return Poll::Ready(Err(error));
+            }
+            if let Some((stream, open)) = state.opened.pop_front() {
+                return Poll::Ready(Ok(LinkEvent::Opened(open, LinkStream::new(shell.clone(), stream))));
+            }
+            if sent && std::mem::take(&mut state.freed) {
+                return Poll::Ready(Ok(LinkEvent::Free));
+            }
+            if state.link_reads() {
+                state.pause(false);
+                if state.read_piece(cx).is_ready() {
+                    continue;
+                }
+            }
+            // Where there is nothing to wait for now, there may be once a stream has sent what waits.
+            let at = state.machine.poll_timeout().unwrap_or_else(|| now() + BEAT);
+            if !poll_timer(timer, cx, at) {
+                return Poll::Pending;
+            }
+            state.tick(cx);
+        }
+        cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// Whether it is `at`. The timer is only set anew when it would be late, or has gone off: most of what happens on a busy
+/// connection puts off what it waits for.
+fn poll_timer(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>, at: Instant) -> bool {
+    loop {
+        if timer.deadline().into_std() > at || timer.is_elapsed() {
+            timer.as_mut().reset(at.into());
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        if now() >= at {
+            return true;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let mut state = self.shell.state.lock();
+        state.wire = None;
+        state.machine.handle_input(now(), DataInput::Closed);
+        state.settle();
     }
 }
 
@@ -75,32 +163,34 @@ impl LinkHandle {
     /// # Errors
     /// Where this connection cannot take it: try another one.
     pub fn open(&self, open: Open) -> Result<LinkStream, OpenError> {
-        let _ = (open, &self.shell);
-        Err(OpenError::Over)
+        let stream = self.shell.state.lock().open(open)?;
+        Ok(LinkStream::new(self.shell.clone(), stream))
     }
 
     /// Agent: visitors may come for this claim. To be said on every new connection of the session for every claim, and on
     /// all connections when a claim is made, before it is sent.
     pub fn allow(&self, claim: u32, datagrams: bool) {
-        let _ = (claim, datagrams);
+        self.shell.state.lock().machine.allow(claim, datagrams);
     }
 
     /// Agent: no new streams for this claim.
     pub fn forbid(&self, claim: u32) {
-        let _ = claim;
+        self.shell.state.lock().machine.forbid(claim);
     }
 
     /// Ends the connection, and resets its streams. [`Link::event`] ends when the peer was told, or soon after.
     pub fn close(&self, code: Code) {
-        let _ = code;
+        let mut state = self.shell.state.lock();
+        state.machine.close(code);
+        state.settle();
     }
 
     /// Streams that are not over.
     pub fn streams(&self) -> usize {
-        0
+        self.shell.state.lock().machine.streams()
     }
-}
 
-fn over() -> io::Error {
-    io::ErrorKind::ConnectionReset.into()
+    pub fn traffic(&self) -> Traffic {
+        self.shell.state.lock().traffic
+    }
 }

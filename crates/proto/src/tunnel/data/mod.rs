@@ -1,8 +1,8 @@
 //! A data connection, on either side.
 
+mod direct;
 mod receive;
 mod stream;
-
 mod transmit;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,110 @@
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::Transport;
+use super::limits::{PIECES, WRITE};
+
+/// A connection's transport, with the few bytes that wait for it.
+pub(super) struct Wire {
+    transport: Transport,
+    /// Goes out in this order before anything else; at most [`WRITE`] bytes and what one call put behind them.
+    out: VecDeque<Bytes>,
+    queued: usize,
+    /// Something was given to the transport that it may not have sent yet.
+    dirty: bool,
+    head: BytesMut,
+}
+
+impl Wire {
+    pub fn new(transport: Transport) -> Self {
+        Self { transport, out: VecDeque::new(), queued: 0, dirty: false, head: BytesMut::new() }
+    }
+
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.transport.poll_read(cx, buf)
+    }
+
+    /// Whether [`push`](Self::push) may be called: enough for one write does not wait yet.
+    pub fn has_room(&self) -> bool {
+        self.queued < WRITE && self.out.len() < PIECES
+    }
+
+    pub fn push(&mut self, bytes: Bytes) {
+        self.queued += bytes.len();
+        self.out.push_back(bytes);
+    }
+
+    /// Something waits to be sent.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty || !self.out.is_empty()
+    }
+
+    /// Writes what `head` puts in front and `payload` as one; call after [`poll_flush`](Self::poll_flush) was ready. What the
+    /// transport does not take at once is kept, so that a frame is never cut.
+    pub fn write_now(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: impl FnOnce(&mut BytesMut) -> bool,
+        payload: &[u8],
+    ) -> io::Result<bool> {
+        self.head.clear();
+        if !head(&mut self.head) {
+            return Ok(false);
+        }
+        self.dirty = true;
+        let bufs = [IoSlice::new(&self.head), IoSlice::new(payload)];
+        let written = match self.transport.poll_write(cx, &bufs)? {
+            Poll::Ready(written) => written,
+            Poll::Pending => 0,
+        };
+        if written < self.head.len() {
+            self.push(Bytes::copy_from_slice(&self.head[written..]));
+        }
+        let rest = payload.get(written.saturating_sub(self.head.len())..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.push(Bytes::copy_from_slice(rest));
+        }
+        Ok(true)
+    }
+
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            self.dirty = true;
+            let mut bufs = [IoSlice::new(&[]); PIECES];
+            let mut count = 0;
+            for (slot, piece) in bufs.iter_mut().zip(&self.out) {
+                *slot = IoSlice::new(piece);
+                count += 1;
+            }
+            let written = ready!(self.transport.poll_write(cx, &bufs[..count]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+        }
+        if self.dirty {
+            ready!(self.transport.poll_flush(cx))?;
+            self.dirty = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub fn close(&mut self, cx: &mut Context<'_>) {
+        self.transport.close(cx);
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.queued -= written;
+        while let Some(front) = self.out.front_mut() {
+            if written < front.len() {
+                front.advance(written);
+                return;
+            }
+            written -= front.len();
+            self.out.pop_front();
+        }
+    }
+}
