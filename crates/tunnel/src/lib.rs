@@ -5,6 +5,7 @@
 //! to an agent's targets; on the agent's side an agent serves its [`Target`]s ([`Delivery`]), and says how it fares by
 //! [`AgentEvent`]s.
 
+pub mod agent;
 mod carrier;
 mod deliver;
 pub mod identity;

@@ -85,3 +85,42 @@ pub const FLOW_IDLE: Duration = Duration::from_secs(60);
 pub const FLOW_QUEUE: usize = 64;
 /// The largest datagram, in bytes.
 pub const DATAGRAM: usize = 65_535;
+/// From the wish for a connection to a relay to TCP's being ready, a proxy's consent included.
+pub const DIAL_RELAY: Duration = Duration::from_secs(10);
+/// From then to the end of TLS, or of the HTTP Upgrade inside.
+pub const RELAY_HANDSHAKE: Duration = Duration::from_secs(10);
+/// What was sent to a relay and not acknowledged for so long ends the connection (TCP_USER_TIMEOUT in tcp(7)).
+pub const DEAD_PATH: Duration = Duration::from_secs(10);
+/// Bytes of a proxy's or relay's answer to CONNECT or Upgrade.
+pub const RESPONSE_HEAD: usize = 8 * 1024;
+/// First wait of an agent before it tries a relay again, and the longest.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(200);
+pub const RECONNECT_MOST: Duration = Duration::from_secs(30);
+/// A session that lived so long shows that the relay is well: the next wait is the first one again.
+pub const STABLE: Duration = Duration::from_secs(20);
+/// How long a session has to answer after the network changed, before another one is opened beside it.
+pub const PROBE: Duration = Duration::from_secs(3);
+/// How often an agent that is not with its first relay looks whether that one is back.
+pub const PREFERRED_AGAIN: Duration = Duration::from_secs(60);
+/// How long a session that another one took over for may take to finish its streams.
+pub const RETIRED: Duration = Duration::from_secs(3600);
+/// It ends earlier when it had no streams for so long.
+pub const RETIRED_IDLE: Duration = Duration::from_secs(5);
+/// Sessions that finish their streams. When there are more, the oldest is ended.
+pub const RETIRED_SESSIONS: usize = 4;
+/// How long a relay may take to learn that the claims were given back.
+pub const LEAVE_SETTLE: Duration = Duration::from_secs(2);
+/// How long the last words of a session may take.
+pub const LAST_WORDS: Duration = Duration::from_secs(2);
+/// From the end of a session to the end of its data connections.
+pub const CLOSE_LINK: Duration = Duration::from_secs(2);
+/// First and longest wait before a name is claimed again that was refused for the moment.
+pub const CLAIM_AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+/// Bytes that are read from a control connection at a time.
+pub const CONTROL_READ: usize = 2048;
+/// Reports of data connections, and of sessions, that wait to be read.
+pub const DATA_REPORTS: usize = 64;
+pub const SESSION_REPORTS: usize = 64;
+/// How often joining is tried when the connection breaks, and the first pause.
+pub const JOIN_TRIES: u32 = 3;
+pub const JOIN_PAUSE: Duration = Duration::from_millis(500);

@@ -274,7 +274,10 @@ impl Registry {
                 true => book.stopped.insert(host.clone()),
                 false if book.stopped.remove(&host) => true,
                 false => {
-                    return Err(refused(format!("{host} is not switched off"), "`doorstep relay names` shows what is."));
+                    return Err(refused(
+                        format!("{host} is not switched off"),
+                        "`doorstep relay names` shows what is.",
+                    ));
                 }
             };
             let (places, undone) = (inner.places.clone(), host.clone());

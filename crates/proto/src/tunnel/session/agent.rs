@@ -14,6 +14,7 @@ pub struct AgentSession {
     claims: BTreeMap<u32, Claimed>,
     next_claim: u32,
     ping: u64,
+    answered: u64,
     pinged: Instant,
     round_trip: Option<Duration>,
     exclusive: Conns,
@@ -76,6 +77,7 @@ impl AgentSession {
             claims: BTreeMap::new(),
             next_claim: 1,
             ping: 0,
+            answered: 0,
             pinged: now,
             round_trip: None,
             exclusive: Conns::default(),
@@ -115,6 +117,11 @@ impl AgentSession {
         if !self.wire.closed {
             self.ping(now);
         }
+    }
+
+    /// Whether the relay answered the last [`probe`](Self::probe) or heartbeat, and with it everything that was said before.
+    pub fn is_answered(&self) -> bool {
+        self.answered == self.ping
     }
 
     /// How long the relay took to answer the last heartbeat.
@@ -200,6 +207,7 @@ impl AgentSession {
     fn frame(&mut self, now: Instant, frame: Frame) {
         match frame {
             Frame::Pong(number) if number == self.ping => {
+                self.answered = number;
                 self.round_trip = Some(now.saturating_duration_since(self.pinged));
             }
             Frame::Pong(_) => {}
