@@ -5,6 +5,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::limits::RESPONSE_HEAD;
 
 /// What a proxy or a relay answered: the status, and the head's lines as text.
+#[derive(Debug)]
 pub(super) struct Head {
     pub status: u16,
     pub lines: Vec<String>,
