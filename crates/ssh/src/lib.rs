@@ -3,4 +3,5 @@
 mod channel;
 pub mod client;
 pub mod limits;
+pub mod server;
 mod socket;

@@ -34,6 +34,11 @@ pub const PAUSE_SLICE: usize = 128 * 1024;
 pub const IN_USE: Duration = Duration::from_millis(250);
 /// So long it counts as in use while it waits for an answer.
 pub const AWAITING: Duration = Duration::from_secs(10);
+/// How long the other side has to finish a channel whose visitor is gone before it is closed.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// Channels of a session that this side may close: russh keeps some 3 KiB of each. Then the session ends, and has to be
+/// begun anew.
+pub const RESETS: usize = 16 * 1024;
 /// Bytes of a session that are read at once.
 pub const READ_BUFFER: usize = 64 * 1024;
 
@@ -61,6 +66,8 @@ pub const OPEN: Duration = Duration::from_secs(10);
 pub const TERMINAL_LINES: usize = 256;
 /// Bytes of a line on a terminal.
 pub const TERMINAL_LINE: usize = 512;
+/// Pause after a connection that could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client has to read why its session ends.
 pub const FAREWELL: Duration = Duration::from_secs(1);
 

@@ -100,6 +100,19 @@ impl Backlog {
         !matches!(state.end, Some(End::Closed { .. }))
     }
 
+    /// Ends when the channel is closed. For after it was abandoned.
+    pub async fn closed(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if let Some(End::Closed { .. }) = state.end {
+                return Poll::Ready(());
+            }
+            state.reader = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Bytes are about to be written to the channel.
     ///
     /// # Errors

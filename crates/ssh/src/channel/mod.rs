@@ -15,4 +15,4 @@ mod stream;
 
 pub(crate) use backlog::Backlog;
 pub(crate) use pace::{Pace, Paced};
-pub(crate) use stream::ChannelStream;
+pub(crate) use stream::{ChannelStream, Held};

@@ -41,6 +41,10 @@ impl Pace {
         wake(&mut state.writer);
     }
 
+    pub fn is_ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
     /// One more channel has a backlog, or one fewer.
     pub fn congested(&self, more: bool) {
         let mut state = self.state.lock();

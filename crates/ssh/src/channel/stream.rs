@@ -9,32 +9,56 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime;
 
 use super::Backlog;
+use crate::limits::LINGER;
 
-/// A channel as a stream of bytes. Shutting it down ends our direction; dropping it closes the channel.
+/// A channel as a stream of bytes. Shutting it down ends our direction; dropping it ends both.
 pub(crate) struct ChannelStream {
     backlog: Arc<Backlog>,
     writer: Pin<Box<dyn AsyncWrite + Send>>,
     finished: bool,
-    /// Closes the channel; taken when that was done.
-    close: Option<BoxFuture<'static, ()>>,
+    /// Gets rid of the channel; told whether our direction was ended before.
+    end: Option<Box<dyn FnOnce(bool) -> BoxFuture<'static, ()> + Send>>,
     /// Where that is done.
     runtime: runtime::Handle,
 }
 
 impl ChannelStream {
-    /// `backlog` is the one that the session fills. `held` is let go when the channel is closed.
+    /// `backlog` is the one that the session fills. `held` is let go when the channel is closed; it hears of channels that
+    /// this side had to close.
     pub fn new<S, H>(backlog: Arc<Backlog>, half: ChannelWriteHalf<S>, held: H) -> Self
     where
         S: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
-        H: Send + 'static,
+        H: Held,
     {
         let writer = Box::pin(writer(&half));
-        let close = Box::pin(async move {
-            // A session that is over has no channels.
-            let _ = half.close().await;
-            drop(held);
-        });
-        Self { backlog, writer, finished: false, close: Some(close), runtime: runtime::Handle::current() }
+        let ending = backlog.clone();
+        let end = Box::new(|finished| -> BoxFuture<'static, ()> { Box::pin(end(ending, half, held, finished)) });
+        Self { backlog, writer, finished: false, end: Some(end), runtime: runtime::Handle::current() }
+    }
+}
+
+/// What a channel holds on to.
+pub(crate) trait Held: Send + 'static {
+    /// The other side did not close the channel in time.
+    fn reset(&self) {}
+}
+
+impl Held for () {}
+
+/// Leaves it to the other side to close, which it does when both directions are over: of a channel that this side closes,
+/// russh keeps some kilobytes until the session ends.
+async fn end<S, H>(backlog: Arc<Backlog>, half: ChannelWriteHalf<S>, held: H, finished: bool)
+where
+    S: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
+    H: Held,
+{
+    // Errors mean that the session is over, and then it has no channels.
+    if !finished && half.eof().await.is_err() {
+        return;
+    }
+    if tokio::time::timeout(LINGER, backlog.closed()).await.is_err() {
+        held.reset();
+        let _ = half.close().await;
     }
 }
 
@@ -80,8 +104,8 @@ impl AsyncWrite for ChannelStream {
 impl Drop for ChannelStream {
     fn drop(&mut self) {
         let open = self.backlog.abandon();
-        if let Some(close) = self.close.take().filter(|_| open) {
-            self.runtime.spawn(close);
+        if let Some(end) = self.end.take().filter(|_| open) {
+            self.runtime.spawn(end(self.finished));
         }
     }
 }
