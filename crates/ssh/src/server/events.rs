@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use doorstep_proto::tunnel::AgentKey;
-use doorstep_tunnel::Agent;
+use doorstep_tunnel::registry::Agent;
 use russh::keys::PublicKey;
 use russh::keys::ssh_key::public::KeyData;
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session as Russh, VerifiedPublicKey};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use doorstep_proto::tunnel::{AgentKey, Claim, SessionId, TunnelError};
-use doorstep_tunnel::Agent;
+use doorstep_tunnel::registry::Agent;
 use parking_lot::Mutex;
 use russh::server::{Handle, Msg};
 use russh::{ChannelId, ChannelWriteHalf, Disconnect};

@@ -80,7 +80,7 @@ async fn write(half: ChannelWriteHalf<Msg>, mut lines: mpsc::Receiver<Line>, pty
     let mut trouble = pin!(half.make_writer_ext(Some(1)));
     while let Some(line) = lines.recv().await {
         let bytes = line.bytes(pty);
-        let writer: &mut (dyn AsyncWrite + Unpin) = if line.trouble { &mut trouble } else { &mut words };
+        let writer: &mut (dyn AsyncWrite + Send + Unpin) = if line.trouble { &mut trouble } else { &mut words };
         if writer.write_all(&bytes).await.is_err() {
             return;
         }
