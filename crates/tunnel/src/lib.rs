@@ -13,6 +13,7 @@ pub mod limits;
 pub mod link;
 mod ports;
 pub mod registry;
+pub mod relay;
 mod target;
 
 pub use carrier::{Carrier, OpenFailed, Visitor};

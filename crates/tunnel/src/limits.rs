@@ -124,3 +124,9 @@ pub const SESSION_REPORTS: usize = 64;
 /// How often joining is tried when the connection breaks, and the first pause.
 pub const JOIN_TRIES: u32 = 3;
 pub const JOIN_PAUSE: Duration = Duration::from_millis(500);
+/// How long a visitor waits for a connection to the agent when none is free.
+pub const CONN_WAIT: Duration = Duration::from_secs(5);
+/// What a relay has to tell and nobody heard yet; the oldest is lost first.
+pub const RELAY_EVENTS: usize = 1024;
+/// How often a relay looks what a round trip to an agent takes.
+pub const ROUND_TRIP: Duration = Duration::from_secs(10);

@@ -7,8 +7,8 @@ pub const READ: usize = 128 * 1024;
 /// Bytes in one TLS record at most (RFC 8446 section 5.1), and what encryption adds to them.
 pub const RECORD: usize = 16 * 1024;
 pub const RECORD_OVERHEAD: usize = 22;
-/// Bytes that one write gives to TLS at most, header included: four whole records.
-pub const WRITE: usize = 64 * 1024;
+/// Bytes that one write gives to TLS at most: a whole DATA frame, and some messages before it.
+pub const WRITE: usize = doorstep_proto::tunnel::limits::MAX_DATA + 1024;
 /// Bytes that are read at once where no stream reads for itself.
 pub const PIECE: usize = RECORD;
 /// Pieces of one write.

@@ -10,6 +10,7 @@
 //!   worth at most.
 
 mod limits;
+mod round_trip;
 mod state;
 mod stream;
 #[cfg(test)]
@@ -23,7 +24,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use doorstep_proto::tunnel::limits::BEAT;
 use doorstep_proto::tunnel::{Code, DataInput, Open, OpenError, Role, Sharing, TunnelError};
 use parking_lot::Mutex;
 use tokio::time::Sleep;
@@ -31,8 +31,11 @@ use tokio::time::Sleep;
 pub use stream::LinkStream;
 pub use transport::{Tls, Transport};
 
+pub(crate) use state::now;
+pub(crate) use wire::Wire;
+
 use limits::{LAST_WORDS, READS};
-use state::{State, now};
+use state::State;
 
 /// A data connection after its greeting. Its streams are reset when it is dropped.
 pub struct Link {
@@ -65,6 +68,14 @@ pub struct Traffic {
     pub sent: u64,
 }
 
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.streams += other.streams;
+        self.received += other.received;
+        self.sent += other.sent;
+    }
+}
+
 struct Shell {
     state: Mutex<State>,
 }
@@ -72,7 +83,12 @@ struct Shell {
 impl Link {
     /// `rest` is what the greeting left over.
     pub fn new(role: Role, sharing: Sharing, transport: impl Into<Transport>, rest: Bytes) -> Self {
-        let state = State::new(role, sharing, transport.into(), rest);
+        Self::over(role, sharing, Wire::new(transport.into()), rest)
+    }
+
+    /// On a connection whose greeting may not be sent wholly yet.
+    pub(crate) fn over(role: Role, sharing: Sharing, wire: Wire, rest: Bytes) -> Self {
+        let state = State::new(role, sharing, wire, rest);
         let timer = tokio::time::sleep_until(state.machine.poll_timeout().unwrap_or_else(now).into());
         Self { shell: Arc::new(Shell { state: Mutex::new(state) }), timer: Box::pin(timer), last_words: None }
     }
@@ -119,11 +135,13 @@ impl Link {
                     continue;
                 }
             }
-            // Where there is nothing to wait for now, there may be once a stream has sent what waits.
-            let at = state.machine.poll_timeout().unwrap_or_else(|| now() + BEAT);
-            if !poll_timer(timer, cx, at) {
+            if !poll_timer(timer, cx, state.next_tick()) {
                 return Poll::Pending;
             }
+            state.tick(cx);
+        }
+        // Others have their turn, and so have signs of life.
+        if poll_timer(timer, cx, state.next_tick()) {
             state.tick(cx);
         }
         cx.waker().wake_by_ref();
@@ -188,6 +206,16 @@ impl LinkHandle {
     /// Streams that are not over.
     pub fn streams(&self) -> usize {
         self.shell.state.lock().machine.streams()
+    }
+
+    /// Streams of bytes whose users still have them; flows of datagrams are not counted.
+    pub fn byte_streams(&self) -> usize {
+        self.shell.state.lock().byte_streams
+    }
+
+    /// Whether streams may still begin.
+    pub fn is_open(&self) -> bool {
+        self.shell.state.lock().over.is_none()
     }
 
     pub fn traffic(&self) -> Traffic {

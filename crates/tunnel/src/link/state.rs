@@ -4,12 +4,12 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use doorstep_proto::tunnel::limits::{DATAGRAM_QUEUE, DATAGRAM_QUEUE_BYTES};
+use doorstep_proto::tunnel::limits::{BEAT, DATAGRAM_QUEUE, DATAGRAM_QUEUE_BYTES};
 use doorstep_proto::tunnel::{Code, DataInput, DataLink, DataOutput, Open, OpenError, Role, Sharing, TunnelError};
 
+use super::Traffic;
 use super::limits::{COPIED, PIECE, UNHEARD};
 use super::wire::Wire;
-use super::{Traffic, Transport};
 use crate::OpenFailed;
 
 /// A data connection, as its [`Link`](super::Link) and its streams share it.
@@ -30,6 +30,8 @@ pub(super) struct State {
     /// Bytes of the exclusive stream that were sent since the peer's last ones.
     pub unheard: u64,
     pub traffic: Traffic,
+    /// Slots that are no flows of datagrams.
+    pub byte_streams: usize,
     /// Streams that wait for their end's being sent.
     pub closing: usize,
     link: Option<Waker>,
@@ -53,12 +55,12 @@ pub(super) struct Slot {
 }
 
 /// The time of the runtime, so that tests can hold it.
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 impl State {
-    pub fn new(role: Role, sharing: Sharing, transport: Transport, rest: Bytes) -> Self {
+    pub fn new(role: Role, sharing: Sharing, wire: Wire, rest: Bytes) -> Self {
         let now = now();
         let mut machine = DataLink::new(now, role, sharing);
         machine.handle_input(now, DataInput::Received(rest));
@@ -66,7 +68,7 @@ impl State {
             role,
             sharing,
             machine,
-            wire: Some(Wire::new(transport)),
+            wire: Some(wire),
             slots: BTreeMap::new(),
             opened: VecDeque::new(),
             freed: false,
@@ -74,6 +76,7 @@ impl State {
             over: None,
             unheard: 0,
             traffic: Traffic::default(),
+            byte_streams: 0,
             closing: 0,
             link: None,
         };
@@ -99,18 +102,24 @@ impl State {
         let stream = self.machine.open(now(), open);
         self.settle();
         let stream = stream?;
-        self.slots.insert(stream, Slot { datagrams, ..Slot::default() });
-        self.unheard = 0;
-        self.traffic.streams += 1;
+        self.add(stream, Slot { datagrams, ..Slot::default() });
         // It sends the OPEN if the stream's user has nothing to say first, and watches the connection more closely.
         self.wake_link();
         Ok(stream)
+    }
+
+    fn add(&mut self, stream: u32, slot: Slot) {
+        self.byte_streams += usize::from(!slot.datagrams);
+        self.slots.insert(stream, slot);
+        self.unheard = 0;
+        self.traffic.streams += 1;
     }
 
     /// The handle of a stream is gone.
     pub fn leave(&mut self, stream: u32, code: Code) {
         let Some(slot) = self.slots.remove(&stream) else { return };
         self.closing -= usize::from(slot.closing);
+        self.byte_streams -= usize::from(!slot.datagrams);
         match self.machine.open_ends(stream) {
             (false, false) => {
                 let held = slot.inbox.iter().map(Bytes::len).sum::<usize>() + slot.tail.len();
@@ -131,10 +140,8 @@ impl State {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 DataOutput::Opened { stream, open } => {
-                    self.slots.insert(stream, Slot { datagrams: open.datagrams, accepted: true, ..Slot::default() });
+                    self.add(stream, Slot { datagrams: open.datagrams, accepted: true, ..Slot::default() });
                     self.opened.push_back((stream, open));
-                    self.unheard = 0;
-                    self.traffic.streams += 1;
                     self.wake_link();
                 }
                 DataOutput::Data { stream, piece } => self.data(stream, piece),
@@ -252,6 +259,11 @@ impl State {
     pub fn received(&mut self, bytes: &[u8]) {
         self.machine.handle_input(now(), DataInput::Received(Bytes::copy_from_slice(bytes)));
         self.settle();
+    }
+
+    /// When to [`tick`](Self::tick). Where there is nothing to wait for now, there may be once a stream has sent what waits.
+    pub fn next_tick(&self) -> Instant {
+        self.machine.poll_timeout().unwrap_or_else(|| now() + BEAT)
     }
 
     /// The machine's time has come. What the socket holds is handed in before, so that nobody is found dead who is not.

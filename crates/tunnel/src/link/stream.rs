@@ -9,7 +9,6 @@ use doorstep_proto::tunnel::{Code, Role, Sharing};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Shell;
-use super::limits::WRITE;
 use super::state::{State, now};
 
 /// One stream of bytes: shutting it down ends this side's direction only. One that is dropped before both directions ended
@@ -170,8 +169,7 @@ impl State {
         self.pause(false);
         self.flush_beside(cx, stream);
         let before = buf.filled().len();
-        loop {
-            let Some(wire) = &mut self.wire else { break };
+        while let Some(wire) = &mut self.wire {
             let direct = self.machine.direct(stream);
             if direct == 0 {
                 // Bytes that are there are not held up by what may come next.
@@ -237,7 +235,7 @@ impl State {
         {
             self.lost();
         }
-        let length = buf.len().min(MAX_DATA).min(WRITE - doorstep_proto::tunnel::limits::HEADER);
+        let length = buf.len().min(MAX_DATA);
         let Some(wire) = &mut self.wire else { return Poll::Ready(Err(self.error(stream).unwrap_or_else(reset))) };
         let machine = &mut self.machine;
         match wire.write_now(cx, |head| machine.transmit_direct(now(), stream, length, head), &buf[..length]) {

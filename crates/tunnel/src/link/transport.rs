@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use doorstep_net::Io;
 use rustls::Connection;
@@ -9,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::limits::{READ, RECORD, RECORD_OVERHEAD, WRITE};
+use super::round_trip::round_trip;
 
 /// What a data connection runs on.
 pub enum Transport {
@@ -84,6 +86,15 @@ impl Transport {
         match self {
             Self::Tls(tls) => tls.poll_send(cx),
             Self::Io(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    /// What a round trip takes, where it is known.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Tls(tls) => round_trip(&tls.socket),
+            Self::Io(Io::Tcp(socket)) => round_trip(socket),
+            Self::Io(_) => None,
         }
     }
 

@@ -1,14 +1,17 @@
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Transport;
-use super::limits::{PIECES, WRITE};
+use super::limits::{LAST_WORDS, PIECES, WRITE};
+use crate::limits::CONTROL_READ;
 
 /// A connection's transport, with the few bytes that wait for it.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     transport: Transport,
     /// Goes out in this order before anything else; at most [`WRITE`] bytes and what one call put behind them.
     out: VecDeque<Bytes>,
@@ -90,6 +93,35 @@ impl Wire {
             self.dirty = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads what is there, at most [`CONTROL_READ`] bytes, and sends what waits meanwhile. `None`: the connection is over.
+    /// Cancel-safe.
+    pub async fn read(&mut self) -> Option<Bytes> {
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
+                return Poll::Ready(None);
+            }
+            let mut buf = [0; CONTROL_READ];
+            let read = ready!(self.poll_read(cx, &mut buf)).unwrap_or(0);
+            Poll::Ready((read > 0).then(|| Bytes::copy_from_slice(&buf[..read])))
+        })
+        .await
+    }
+
+    /// Sends what waits, as far as it is taken in time, and says goodbye.
+    pub async fn finish(&mut self) {
+        let flushed = poll_fn(|cx| self.poll_flush(cx));
+        let _ = tokio::time::timeout(LAST_WORDS, flushed).await;
+        poll_fn(|cx| {
+            self.close(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.transport.round_trip()
     }
 
     pub fn close(&mut self, cx: &mut Context<'_>) {
