@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use doorstep_model::Secret;
 use rustls::server::{Accepted, Acceptor};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 
@@ -34,38 +34,15 @@ pub async fn begin(mut socket: TcpStream, tls: &dyn TlsSelect) -> Option<Begun> 
     match tls.select(&accepted.client_hello()) {
         Some(TlsChoice::Here(here)) => {
             drop(early);
-            let (stream, tls, handler) = finish(accepted, socket, here).await?;
-            Some(Begun::Here { stream: Box::new(stream), tls, handler })
+            finish(accepted, socket, here).await
         }
         Some(TlsChoice::Elsewhere(passage)) => Some(Begun::Elsewhere { passage, socket, early }),
         None => {
-            refuse(&mut socket).await;
+            let _ = socket.write_all(&UNRECOGNIZED_NAME).await;
+            let _ = socket.shutdown().await;
             None
         }
     }
-}
-
-/// Ends TLS of a visitor inside another connection. A choice to pass it on is none here.
-pub async fn within<S>(mut io: S, tls: &dyn TlsSelect) -> Option<Stood<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (accepted, _) = hello(&mut io).await.ok()?;
-    match tls.select(&accepted.client_hello()) {
-        Some(TlsChoice::Here(here)) => finish(accepted, io, here).await,
-        Some(TlsChoice::Elsewhere(_)) | None => {
-            refuse(&mut io).await;
-            None
-        }
-    }
-}
-
-/// TLS that stands, and what is known of it; the handler where it is not the listener's own.
-pub type Stood<S> = (TlsStream<S>, TlsInfo, Option<Arc<dyn Handler>>);
-
-async fn refuse(io: &mut (impl AsyncWrite + Unpin)) {
-    let _ = io.write_all(&UNRECOGNIZED_NAME).await;
-    let _ = io.shutdown().await;
 }
 
 /// The protocol of the ACME challenge tls-alpn-01 (RFC 8737 section 6.2).
@@ -78,7 +55,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 const USUAL_HELLO: usize = 2048;
 
 /// The ClientHello, and all bytes read for it.
-async fn hello(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<(Accepted, Vec<u8>)> {
+async fn hello(socket: &mut TcpStream) -> io::Result<(Accepted, Vec<u8>)> {
     let mut acceptor = Acceptor::default();
     let mut early = Vec::with_capacity(USUAL_HELLO);
     loop {
@@ -103,10 +80,7 @@ async fn hello(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<(Accepted, V
     }
 }
 
-async fn finish<S>(accepted: Accepted, socket: S, here: TlsHere) -> Option<Stood<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn finish(accepted: Accepted, socket: TcpStream, here: TlsHere) -> Option<Begun> {
     let TlsHere { config, handler, export } = here;
     let stream = StartHandshake::from_parts(accepted, socket).into_stream(config).await.ok()?;
     let (_, session) = stream.get_ref();
@@ -123,5 +97,5 @@ where
             exported.ok().map(Secret::new)
         }),
     };
-    Some((stream, tls, handler))
+    Some(Begun::Here { stream: Box::new(stream), tls, handler })
 }

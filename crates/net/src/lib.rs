@@ -8,7 +8,6 @@ mod conn;
 mod connect;
 mod drain;
 mod handshake;
-mod inner_tls;
 pub mod limits;
 mod listen;
 mod proxied;
@@ -23,7 +22,6 @@ pub use connect::{
     BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address, connect_tcp, open_unix,
 };
 pub use drain::{Drain, DrainControl, Patience};
-pub use inner_tls::InnerTls;
 pub use listen::{BindError, ListenerGroup};
 pub use quota::{Quota, QuotaPass};
 pub use tls::{Passage, TlsChoice, TlsError, TlsHere, TlsSelect, server_config};
