@@ -180,3 +180,12 @@ pub const HANDOVER_CHECKED: Duration = Duration::from_secs(20);
 
 /// How long a way from the internet may be down before the next one is taken.
 pub const NEXT_WAY: Duration = Duration::from_secs(10);
+
+/// How long an address of the internet may take until it answers us: its certificate may be on its way.
+pub const TUNNEL_PROOF: Duration = Duration::from_secs(60);
+
+/// How long after it did not it is asked again.
+pub const TUNNEL_PROOF_AGAIN: Duration = Duration::from_millis(500);
+
+/// The most that is read of an answer to such a request, in bytes.
+pub const PROOF_ANSWER: u64 = 4096;

@@ -7,12 +7,13 @@ use anyhow::Context;
 use doorstep_files::{FileService, FolderService};
 use doorstep_guard::Stop;
 use doorstep_http::limits::Limits;
-use doorstep_http::{Engine, Observer, RouteTable, Service, SiteRoutes, TableOptions};
-use doorstep_model::{Action, Listener, Site, Spec, TlsPolicy};
+use doorstep_http::{Engine, Observer, RouteTable, Service, SiteRoutes, Strangers, TableOptions};
+use doorstep_model::{Action, HostPolicy, Listener, Site, Spec, TlsPolicy};
 use doorstep_net::{BindError, Connector, ListenerGroup, Quota, TlsSelect, raise_descriptor_limit};
 use doorstep_proxy::ReverseProxy;
 use rustls::ServerConfig;
 
+use crate::lend::LentSite;
 use crate::plane::{Plane, Socket};
 
 /// Listeners of a spec, bound and not yet accepting.
@@ -34,7 +35,13 @@ pub struct Options {
 }
 
 /// A running engine.
-pub struct Running(Plane);
+pub struct Running {
+    plane: Plane,
+    /// Of the first site: for those who come another way.
+    routes: Routes,
+    nonce: String,
+    observer: Arc<dyn Observer>,
+}
 
 impl Bound {
     /// Binds every listener once per worker.
@@ -60,8 +67,11 @@ impl Running {
     pub fn start(spec: &Spec, bound: Bound, options: Options) -> anyhow::Result<Self> {
         let mut routes =
             RouteTable::new(TableOptions { beacon: Some(options.nonce.clone()), ..TableOptions::default() });
+        let mut first = None;
         for site in &spec.sites {
-            routes.add_site(SiteRoutes::new(site.hosts.clone(), services(site, &options)?))?;
+            let services = services(site, &options)?;
+            first.get_or_insert_with(|| services.clone());
+            routes.add_site(SiteRoutes::new(site.hosts.clone(), services))?;
         }
         let most = bound.listeners.iter().filter_map(|(listener, _)| listener.max_connections).min();
         let quota = Quota::new(raise_descriptor_limit().min(most.unwrap_or(usize::MAX)));
@@ -83,27 +93,40 @@ impl Running {
                 });
             }
         }
-        Ok(Self(Plane::start(sockets, quota).context("worker threads cannot be started")?))
+        Ok(Self {
+            plane: Plane::start(sockets, quota).context("worker threads cannot be started")?,
+            routes: first.unwrap_or_default(),
+            nonce: options.nonce,
+            observer: options.observer,
+        })
+    }
+
+    /// The site for visitors of a tunnel: the same services and guards. See [`LentSite::new`] for `any_name`.
+    pub fn lent_site(&self, any_name: bool) -> Arc<LentSite> {
+        let site = SiteRoutes::new(HostPolicy::Any, self.routes.clone());
+        let options =
+            TableOptions { beacon: Some(self.nonce.clone()), strangers: Strangers::Quiet, ..TableOptions::default() };
+        Arc::new(LentSite::new(site, options, any_name, self.observer.clone()))
     }
 
     /// Connections open now.
     pub fn open_connections(&self) -> usize {
-        self.0.open_connections()
+        self.plane.open_connections()
     }
 
     /// Stops accepting and lets connections finish what is in flight.
     pub fn drain(&self) {
-        self.0.drain(doorstep_net::Patience::Now);
+        self.plane.drain(doorstep_net::Patience::Now);
     }
 
     /// Ends when the last connection of a drain is gone.
     pub async fn drained(&self) {
-        self.0.drained().await;
+        self.plane.drained().await;
     }
 
     /// Ends at once; what is in flight is cut.
     pub fn close(self) {
-        self.0.close();
+        self.plane.close();
     }
 }
 

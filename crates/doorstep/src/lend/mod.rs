@@ -1,12 +1,16 @@
 //! Lending to visitors from elsewhere: agents of every kind (a doorstep relay's, ssh, PageKite) under one roof. Used by
 //! `share --via` and by `[tunnel]` alike.
 
+mod certificate;
 mod keeper;
+pub mod known;
 mod order;
 mod site;
 mod status;
 #[cfg(test)]
 mod tests;
+pub mod ways;
+pub mod words;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::keeper::Keeper;
-pub use self::site::LentSite;
+pub use self::certificate::OwnCertificates;
+pub use self::site::{LentSite, host_of};
 use self::status::Board;
 pub use self::status::{Fares, WayStatus, seconds_until};
 
@@ -29,6 +34,8 @@ pub use self::status::{Fares, WayStatus, seconds_until};
 pub struct Offer {
     pub lent: Lent,
     pub sink: Sink,
+    /// The app is told who the visitor is by a PROXY protocol header.
+    pub proxy_header: bool,
 }
 
 /// A way to visitors: whom it is named after, and how it is taken.

@@ -2,6 +2,7 @@
 
 mod app;
 mod path;
+pub mod raw;
 mod spool;
 
 use std::ffi::OsStr;
@@ -30,6 +31,17 @@ pub struct Target {
     pub findings: Vec<Finding>,
     /// Keeps what was read from standard input alive: it has no name any more.
     pub spool: Option<File>,
+}
+
+impl Target {
+    /// What it is remembered by: the same for the same target, whatever it is called.
+    pub fn identity(&self) -> String {
+        match &self.action {
+            Action::Folder { root: path, .. } | Action::File { path, .. } => path.display().to_string(),
+            Action::Proxy(proxy) => format!("{}{}", proxy.upstream.authority, proxy.upstream.base_path),
+            _ => self.given.clone(),
+        }
+    }
 }
 
 /// What the word stands for, before anything is touched.

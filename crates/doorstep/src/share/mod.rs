@@ -1,5 +1,10 @@
 //! `doorstep share`: from the command line to a session, and its end.
 
+mod exposed;
+mod proof;
+mod raw;
+mod tunnel;
+
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,17 +36,27 @@ use crate::{limits, password, tls};
 /// # Errors
 /// Why sharing could not start.
 pub fn run(mut args: ShareArgs, zone: UtcOffset) -> Result<ExitCode, Failure> {
+    if let Some(raw) = target::raw::resolve(&args)? {
+        let runtime = runtime()?;
+        let ended = runtime.block_on(raw::session(&args, raw, zone));
+        runtime.shutdown_background();
+        return ended;
+    }
     let password = password_of(&mut args)?;
     let target = target::resolve(&args)?;
     fits(&args, target.kind)?;
     let log = args.log.as_deref().map(|path| open_log(path, zone)).transpose()?;
     let choice = port::choose(&args)?;
     let spec = spec(&args, &target, &choice, password);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_resources)?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(session(&args, target, choice, spec, log, zone));
     // What still waits, for a screen that nobody reads for instance, is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_resources)
 }
 
 async fn session(
@@ -52,6 +67,8 @@ async fn session(
     log: Option<AccessLog>,
     zone: UtcOffset,
 ) -> Result<ExitCode, Failure> {
+    // While the terminal is free: ssh may have questions.
+    let ready = if args.via.is_empty() { None } else { Some(tunnel::prepare(args).await?) };
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let events = Arc::new(Events::new(workers));
     let (over, mut is_over) = mpsc::channel(4);
@@ -83,8 +100,24 @@ async fn session(
         .cloned()
         .for_each(|finding| screen.tell(Message::Finding(finding)));
     if let Action::Proxy(proxy) = &target.action {
-        tokio::spawn(ask_app(proxy.upstream.clone(), screen.clone()));
+        tokio::spawn(ask_app(proxy.upstream.clone(), ready.is_some(), screen.clone()));
     }
+    let (given_up, _stays) = mpsc::unbounded_channel();
+    let lending = match ready {
+        Some(ready) => {
+            exposed::of(args, &target).into_iter().for_each(|finding| screen.tell(Message::Finding(finding)));
+            let site = running.lent_site(tunnel::any_name(args));
+            let of = tunnel::Of::Web { lent: tunnel::web(args, &target), site, nonce: nonce.clone() };
+            match tunnel::start(args, ready, of, &screen, given_up) {
+                Ok(lending) => Some(lending),
+                Err(failure) => {
+                    give_back(&screen, screen_thread).await;
+                    return Err(failure);
+                }
+            }
+        }
+        None => None,
+    };
     let listening = Listening {
         addresses: choice.addresses.clone(),
         port: choice.port,
@@ -109,7 +142,13 @@ async fn session(
         }
     };
     let finished = async {
-        let _ = tokio::time::timeout(limits::DRAIN, running.drained()).await;
+        let left = async {
+            if let Some(lending) = lending {
+                lending.leave().await;
+            }
+        };
+        let both = async { tokio::join!(running.drained(), left) };
+        let _ = tokio::time::timeout(limits::DRAIN, both).await;
     };
     let mut hurried = tokio::select! {
         _ = async { tokio::join!(goodbye, finished) } => false,
@@ -228,6 +267,14 @@ fn stop(over: mpsc::Sender<Reason>) -> Stop {
     })
 }
 
+/// Ends the screen before a failure is told.
+async fn give_back(screen: &Screen, thread: std::thread::JoinHandle<()>) {
+    screen.ask(Message::Suspend).await;
+    if !thread.is_finished() {
+        Screen::force_restore();
+    }
+}
+
 fn options(args: &ShareArgs, zone: UtcOffset) -> Options {
     let format = match (args.json, args.quiet) {
         (true, _) => Format::Json,
@@ -263,8 +310,11 @@ fn sharing(
 }
 
 /// Asks the app what it is, and tells what is found.
-async fn ask_app(upstream: Upstream, screen: Screen) {
+async fn ask_app(upstream: Upstream, public: bool, screen: Screen) {
     let Some(info) = doorstep_proxy::framework::probe(&Connector::new(), &upstream).await else { return };
+    if info.debug && public {
+        screen.tell(Message::Finding(exposed::debug(&info.name)));
+    }
     screen.tell(Message::App(App { name: info.name, version: info.version, debug: info.debug }));
     info.findings.into_iter().for_each(|finding| screen.tell(Message::Finding(finding)));
 }

@@ -1,0 +1,58 @@
+//! What people are told of what a relay says.
+
+use doorstep_model::{Blame, Finding, Severity};
+use doorstep_proto::tunnel::{Code, Retry, TunnelError};
+
+/// Something is not lent.
+pub fn refused(via: &str, why: &TunnelError) -> Finding {
+    Finding {
+        severity: if why.code.retry() == Retry::Never { Severity::Error } else { Severity::Warning },
+        blame: Blame::Upstream,
+        id: "tunnel-refused",
+        what: format!("{via} does not lend it: {why}."),
+        why: String::new(),
+        fix: fix(why.code).to_owned(),
+    }
+}
+
+/// Words from the other side.
+pub fn notice(via: &str, text: &str) -> Finding {
+    Finding {
+        severity: Severity::Note,
+        blame: Blame::Upstream,
+        id: "tunnel-notice",
+        what: format!("{via} says: {text}"),
+        why: String::new(),
+        fix: String::new(),
+    }
+}
+
+/// The one thing to do next; may be empty.
+fn fix(code: Code) -> &'static str {
+    match code {
+        Code::NameTaken => "Take another: --name NAME.",
+        Code::NameNotAllowed => "Take one that the invitation allows, or ask the relay's owner for another invitation.",
+        Code::NameUnproven => {
+            "Let the name lead to the relay: a CNAME record that says the relay's domain. It is looked up again by itself."
+        }
+        Code::BadName => "Names have letters, digits and `-`.",
+        Code::TooManyNames | Code::TooManyPorts => "Lend less, or ask the relay's owner for more.",
+        Code::PortTaken | Code::PortNotAllowed => "Leave the port out to get one that is free.",
+        Code::Withdrawn => "Ask the relay's owner why.",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let finding = refused("tun.example.com", &TunnelError::from(Code::NameTaken));
+        assert_eq!(finding.severity, Severity::Error);
+        assert!(finding.what.contains("belongs to somebody else"), "{}", finding.what);
+        assert!(finding.fix.contains("--name"));
+        assert_eq!(refused("x", &TunnelError::from(Code::NameUnproven)).severity, Severity::Warning);
+    }
+}
