@@ -77,8 +77,7 @@ mod tests {
     #[tokio::test]
     async fn a_granted_name_gets_a_certificate_of_this_computer_s_own() {
         let dir = tempfile::tempdir().unwrap();
-        let own =
-            OwnCertificates::start(dir.path(), Issuance::default(), CertificateSource::Local, |_| {}).unwrap();
+        let own = OwnCertificates::start(dir.path(), Issuance::default(), CertificateSource::Local, |_| {}).unwrap();
         assert!(own.manager.status().is_empty());
         own.want(&"blog.tun.example.com".parse().unwrap());
         own.want(&"blog.tun.example.com".parse().unwrap());

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use doorstep_model::{Hostname, RELAY_PORT, Tunnel, Via};
-use doorstep_pagekite::client::{ClientOptions as KiteOptions, FrontEndAt, find_secret};
 use doorstep_pagekite::KiteSecret;
+use doorstep_pagekite::client::{ClientOptions as KiteOptions, FrontEndAt, find_secret};
 use doorstep_ssh::client::ClientOptions as SshOptions;
-use doorstep_tunnel::{AgentIdentity, IdentityError, agent_identities_dir};
+use doorstep_tunnel::identity::{AgentIdentity, IdentityError, agent_identities_dir};
 
 use super::ways::{Known, software};
 use crate::exit::{Code, Failure};
@@ -86,9 +86,9 @@ fn identity(dir: &Path, host: &str) -> Result<AgentIdentity, Failure> {
 /// Relays that this computer knows: one of them may have been meant.
 fn others(dir: &Path, host: &str) -> String {
     let known = AgentIdentity::list(dir).unwrap_or_default();
-    let near = known.iter().max_by(|a, b| {
-        strsim::jaro_winkler(a.as_str(), host).total_cmp(&strsim::jaro_winkler(b.as_str(), host))
-    });
+    let near = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(a.as_str(), host).total_cmp(&strsim::jaro_winkler(b.as_str(), host)));
     match near {
         Some(near) if strsim::jaro_winkler(near.as_str(), host) > 0.8 => format!("\nOr did you mean --via {near}?"),
         _ if known.is_empty() => String::new(),

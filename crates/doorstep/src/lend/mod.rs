@@ -23,8 +23,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use self::keeper::Keeper;
 pub use self::certificate::OwnCertificates;
+use self::keeper::Keeper;
 pub use self::site::{LentSite, host_of};
 use self::status::Board;
 pub use self::status::{Fares, WayStatus, seconds_until};

@@ -8,7 +8,8 @@ use doorstep_pagekite::client as pagekite;
 use doorstep_proto::tunnel::Claim;
 use doorstep_ssh::client as ssh;
 use doorstep_tunnel::agent::{Agent, AgentHandle, AgentOptions, Proxy, Threads};
-use doorstep_tunnel::{AgentEvent, AgentIdentity, Target};
+use doorstep_tunnel::identity::AgentIdentity;
+use doorstep_tunnel::{AgentEvent, Target};
 use tokio::sync::mpsc;
 
 use super::{Carried, Carrier, Offer, Way};
@@ -68,7 +69,10 @@ fn claim(lent: &Lent) -> Claim {
 }
 
 fn targets(offers: &[Offer]) -> Vec<Target> {
-    let target = |offer: &Offer| Target { proxy_header: offer.proxy_header, ..Target::new(claim(&offer.lent), offer.sink.clone()) };
+    let target = |offer: &Offer| Target {
+        proxy_header: offer.proxy_header,
+        ..Target::new(claim(&offer.lent), offer.sink.clone())
+    };
     offers.iter().map(target).collect()
 }
 
@@ -84,7 +88,7 @@ impl Carrier for Relays {
             targets: targets(offers),
             threads: self.threads.clone(),
             software: software(),
-            proxy: Proxy::System,
+            proxy: Proxy::from_environment(),
         };
         match Agent::start(options, events.clone()) {
             Ok(handle) => Box::new(handle),
@@ -102,7 +106,7 @@ impl Carried for AgentHandle {
     }
 
     fn round_trip(&self) -> Option<Duration> {
-        self.status().round_trip
+        self.status().round_trip_us.map(Duration::from_micros)
     }
 }
 

@@ -89,8 +89,11 @@ fn fits(args: &ShareArgs, raw: &Raw) -> Result<(), Failure> {
         (args.log.is_some(), "--log"),
     ];
     match misplaced.iter().find(|(misplaced, _)| *misplaced) {
-        Some((_, flag)) => Err(Failure::new(Code::Usage, format!("{flag} is for folders, files and web apps, and this is {}", raw.title))
-            .because("Of a port that is passed on as it is, doorstep reads and writes nothing.")),
+        Some((_, flag)) => Err(Failure::new(
+            Code::Usage,
+            format!("{flag} is for folders, files and web apps, and this is {}", raw.title),
+        )
+        .because("Of a port that is passed on as it is, doorstep reads and writes nothing.")),
         None => Ok(()),
     }
 }

@@ -141,7 +141,8 @@ pub fn start(
 }
 
 fn certificates(args: &ShareArgs, lent: &WebLent, screen: &Screen) -> Result<OwnCertificates, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, format!("there is no certificate: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(Code::Failed, format!("there is no certificate: {error}"));
     let state = doorstep_store::user_state_dir().ok_or_else(|| {
         Failure::new(Code::Failed, "there is no place to keep a certificate: HOME is not set").fix("Set HOME.")
     })?;

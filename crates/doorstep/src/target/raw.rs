@@ -28,7 +28,9 @@ pub struct Raw {
 pub fn resolve(args: &ShareArgs) -> Result<Option<Raw>, Failure> {
     let Some(word) = args.target.as_deref().and_then(OsStr::to_str) else {
         return match args.tcp || args.udp {
-            true => Err(Failure::new(Code::Usage, "--tcp and --udp want a port").fix("doorstep share 22 --tcp --via …")),
+            true => {
+                Err(Failure::new(Code::Usage, "--tcp and --udp want a port").fix("doorstep share 22 --tcp --via …"))
+            }
             false => Ok(None),
         };
     };

@@ -177,8 +177,11 @@ impl AgentIdentity {
         text + &format!("# Ed25519, secret\nkey = {}\n", quoted(&URL_SAFE_NO_PAD.encode(self.key.seed().reveal())))
     }
 
-    /// Errors are a place in the text, and what is wrong there.
-    fn parse(text: &str, expected: &Hostname) -> Result<Self, (usize, String)> {
+    /// Reads the text of such a file.
+    ///
+    /// # Errors
+    /// A place in the text, and what is wrong there.
+    pub fn parse(text: &str, expected: &Hostname) -> Result<Self, (usize, String)> {
         let file: IdentityFile = toml::from_str(text)
             .map_err(|error| (error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         let bytes = |text: &str, at: usize, what: &str| {
