@@ -26,8 +26,10 @@ pub const MAX_FRAME_FIELDS: usize = 64 * 1024;
 pub const MAX_SID: usize = 32;
 /// Streams in one tunnel at a time.
 pub const MAX_STREAMS: usize = 4096;
-/// Bytes of data in one frame that we send. Large frames would make the other streams wait.
-pub const SEND_CHUNK: usize = 16 * 1024;
+/// Bytes of data in one frame that we send: what stock sends itself. Large frames would make the other streams wait, and a
+/// stock front-end that cannot write a frame to its visitor at once (it writes up to 16,320 bytes) hangs up on one who sends
+/// no more, once it has written the rest of that frame.
+pub const SEND_CHUNK: usize = 16_256;
 /// Bytes of one stream on their way: sent and not acknowledged by a peer that acknowledges.
 pub const SEND_WINDOW: u64 = 512 * 1024;
 /// Bytes of one stream that came and were not read. At this many the tunnel is not read from any more. A peer that heeds our
