@@ -45,8 +45,11 @@ pub const MAX_OUTPUT: usize = 256 * 1024;
 pub const MAX_ANSWERS: usize = 256 * 1024;
 /// Events that nobody took, before reading pauses.
 pub const MAX_EVENTS: usize = 1024;
-/// Bytes read from a stream before they are acknowledged.
+/// Bytes that become good to acknowledge, before they are acknowledged.
 pub const ACK_EVERY: u64 = 16 * 1024;
+/// Bytes of a stream that are acknowledged before they are read. A stock front-end stops reading from its visitor with 48 kB not
+/// acknowledged, and hangs up on one who has half-closed by then: it must not come to that because the app needs a moment.
+pub const ACK_AHEAD: u64 = 64 * 1024;
 /// A ping is sent this often.
 pub const PING_EVERY: Duration = Duration::from_secs(116);
 /// Silence after a ping that ends a tunnel.

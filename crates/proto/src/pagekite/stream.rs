@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::limits::{ACK_EVERY, SEND_WINDOW};
+use super::limits::{ACK_AHEAD, ACK_EVERY, SEND_WINDOW};
 
 /// What a stream gives to whoever reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Stream {
     /// Bytes in `arrived`.
     pub unread: usize,
     read: u64,
-    /// Kilobytes that the other side was told we read.
+    /// Kilobytes that the other side was told of.
     told: Option<u64>,
     sent: u64,
     /// Bytes that the other side says it passed on; `None` from one that has not said so ever.
@@ -69,13 +69,14 @@ impl Stream {
         Some(data)
     }
 
-    /// Kilobytes to acknowledge, when it is time to.
+    /// Kilobytes to acknowledge, when it is time to: what was read, and the first of what was not.
     pub fn acknowledgement(&mut self) -> Option<u64> {
-        let kilobytes = self.read / 1024;
+        let good = self.read + (self.unread as u64).min(ACK_AHEAD);
+        let kilobytes = good / 1024;
         let due = match self.told {
             None => true,
             Some(told) if told == kilobytes => false,
-            Some(told) => self.read - told * 1024 >= ACK_EVERY || self.arrived.is_empty(),
+            Some(told) => good - told * 1024 >= ACK_EVERY || self.arrived.is_empty(),
         };
         due.then(|| *self.told.insert(kilobytes))
     }
@@ -113,11 +114,15 @@ mod tests {
     fn acknowledgements_are_rare_and_complete() {
         let mut stream = Stream::new(false);
         assert_eq!((stream.acknowledgement(), stream.acknowledgement()), (Some(0), None));
-        for _ in 0..20 {
+        let mut told = Vec::new();
+        for _ in 0..51 {
             stream.arrive(vec![0; 2048].into());
+            told.extend(stream.acknowledgement());
         }
-        let told: Vec<u64> = std::iter::from_fn(|| stream.next().map(|_| stream.acknowledgement())).flatten().collect();
-        assert_eq!(told, [16, 32, 40]);
+        // Nobody reads: no more than that.
+        assert_eq!(told, [16, 32, 48, 64]);
+        told = std::iter::from_fn(|| stream.next().map(|_| stream.acknowledgement())).flatten().collect();
+        assert_eq!(told, [80, 96, 102]);
         assert_eq!(stream.unread, 0);
     }
 

@@ -272,7 +272,8 @@ fn a_slow_reader_holds_up_its_own_stream_only() {
         sent += back.send(&slow, &data);
         settle(&mut back, &mut front, &mut sessions);
     }
-    assert_eq!(sent as u64, limits::SEND_WINDOW);
+    let most = limits::SEND_WINDOW + limits::ACK_AHEAD;
+    assert!((limits::SEND_WINDOW..=most).contains(&(sent as u64)), "{sent}");
     assert!(front.wants_input());
     assert_eq!(back.send(&fast, &data), data.len());
     settle(&mut back, &mut front, &mut sessions);
