@@ -19,6 +19,11 @@ pub const OPEN: Duration = Duration::from_secs(10);
 /// come to the relay's successor only when it ends: the longer it lasts, the longer are their names away.
 pub const DRAIN: Duration = Duration::from_secs(5);
 
+/// Names that one tunnel lends, or tried to.
+pub const MAX_CLAIMS: usize = 1024;
+/// Names of the configuration whose use is counted, those of earlier configurations among them.
+pub const MAX_OWNERS: usize = 10_000;
+
 /// Our agent asks this often whether the front-end still lives, which also keeps routers from forgetting the connection.
 pub const PING: Duration = Duration::from_secs(20);
 /// How long what was sent may stay unconfirmed by the front-end's computer (TCP_USER_TIMEOUT in tcp(7)).

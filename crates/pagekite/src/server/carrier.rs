@@ -1,16 +1,26 @@
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use doorstep_net::{BoxFuture, Io};
 use doorstep_proto::pagekite::limits::MAX_STREAMS;
 use doorstep_proto::pagekite::{FrontEnd, Kite, Opening};
-use doorstep_proto::tunnel::{Claim, Code};
+use doorstep_proto::tunnel::{Claim, Code, TunnelError};
 use doorstep_tunnel::{Carrier, OpenFailed, Visitor};
 use parking_lot::Mutex;
 
+use super::lending::{Lending, LendingSession};
+use crate::limits::MAX_CLAIMS;
 use crate::link::Link;
 
-/// A back-end's tunnel with the kites that are names of the relay; the relay knows each by its place here.
+/// A back-end's tunnel with the kites that are names of the relay; the relay knows each by a number.
 pub(super) struct Flying {
     link: Link<FrontEnd>,
-    lent: Mutex<Vec<Lent>>,
+    from: SocketAddr,
+    /// By its place; what could not be had stays empty.
+    lent: Mutex<Vec<Option<Lent>>>,
+    /// By the name of the configuration whose secret they have.
+    sessions: Mutex<HashMap<String, Arc<dyn LendingSession>>>,
 }
 
 #[derive(Clone)]
@@ -24,35 +34,64 @@ struct Lent {
 }
 
 impl Flying {
-    pub fn new(link: Link<FrontEnd>) -> Self {
-        Self { link, lent: Mutex::default() }
+    pub fn new(link: Link<FrontEnd>, from: SocketAddr) -> Self {
+        Self { link, from, lent: Mutex::default(), sessions: Mutex::default() }
     }
 
     /// What is to be claimed of the relay for one more kite, if anything: raw kites are found without, and the `http`
     /// and `websocket` kites of a domain are one name.
-    pub fn add(&self, kite: &Kite) -> Option<(u32, Claim)> {
+    ///
+    /// # Errors
+    /// [`Code::BadName`] where the domain is lent the other way, by its TLS or with the relay's, already.
+    pub fn add(&self, kite: &Kite) -> Result<Option<(u32, Claim)>, TunnelError> {
         let protocol = kite.protocol();
         if protocol == "raw" {
-            return None;
+            return Ok(None);
         }
         let tls = protocol == "https";
         let mut lent = self.lent.lock();
-        let known = lent.iter_mut().find(|lent| lent.domain == kite.domain() && lent.tls == tls);
-        let is_new = known.is_none();
-        let own = match known {
-            Some(known) => known,
-            None => {
-                let domain = kite.domain().to_owned();
-                lent.push(Lent { domain, tls, http: false, websocket: false, port: kite.port() });
-                lent.last_mut()?
+        if let Some(known) = lent.iter_mut().flatten().find(|lent| lent.domain == kite.domain()) {
+            if known.tls != tls {
+                return Err(TunnelError::new(Code::BadName, "either http or https under one name"));
             }
-        };
-        own.http |= protocol == "http";
-        own.websocket |= protocol == "websocket";
+            known.http |= protocol == "http";
+            known.websocket |= protocol == "websocket";
+            return Ok(None);
+        }
+        let number = u32::try_from(lent.len()).map_err(|_| Code::TooManyNames)?;
+        if lent.len() >= MAX_CLAIMS {
+            return Err(TunnelError::new(Code::TooManyNames, "in one tunnel"));
+        }
+        let (http, websocket) = (protocol == "http", protocol == "websocket");
+        lent.push(Some(Lent { domain: kite.domain().to_owned(), tls, http, websocket, port: kite.port() }));
         let name = kite.domain().to_owned();
-        let claim = if tls { Claim::Tls { name } } else { Claim::Http { name, label: String::new() } };
-        let number = u32::try_from(lent.len()).ok()?.checked_sub(1)?;
-        is_new.then_some((number, claim))
+        Ok(Some((number, if tls { Claim::Tls { name } } else { Claim::Http { name, label: String::new() } })))
+    }
+
+    /// It was not to be had.
+    pub fn remove(&self, number: u32) {
+        if let Some(lent) = usize::try_from(number).ok().and_then(|at| self.lent.lock().get_mut(at).map(Option::take)) {
+            drop(lent);
+        }
+    }
+
+    /// What this tunnel lends as `owner`.
+    ///
+    /// # Errors
+    /// Those of [`Lending::begin`].
+    pub fn session(&self, owner: &str, lending: &dyn Lending) -> Result<Arc<dyn LendingSession>, TunnelError> {
+        let mut sessions = self.sessions.lock();
+        if let Some(session) = sessions.get(owner) {
+            return Ok(session.clone());
+        }
+        let session = lending.begin(owner, self.from)?;
+        sessions.insert(owner.to_owned(), session.clone());
+        Ok(session)
+    }
+
+    /// The tunnel is over.
+    pub fn land(&self) {
+        self.sessions.lock().clear();
     }
 }
 
@@ -63,7 +102,7 @@ impl Carrier for Flying {
 
     fn open(&self, claim: u32, visitor: Visitor) -> BoxFuture<'_, Result<Io, OpenFailed>> {
         Box::pin(async move {
-            let lent = usize::try_from(claim).ok().and_then(|claim| self.lent.lock().get(claim).cloned());
+            let lent = usize::try_from(claim).ok().and_then(|at| self.lent.lock().get(at).cloned().flatten());
             let Some(lent) = lent else { return Err(OpenFailed { code: Code::UnknownClaim, retriable: true }) };
             if self.link.is_over() {
                 return Err(OpenFailed { code: Code::Lost, retriable: true });

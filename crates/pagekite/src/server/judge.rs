@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use doorstep_proto::pagekite::{Claim, Claims, Judgement, Kite, KiteSecret, Policy, Refusal, Verdict};
-use doorstep_proto::tunnel::{Code, SessionId, TunnelError};
+use doorstep_proto::tunnel::{Code, TunnelError};
 
 use super::carrier::Flying;
 use super::{KiteNames, Server, ServerOptions};
@@ -9,13 +9,7 @@ use crate::link::unix;
 
 impl Server {
     /// Who may fly what, and what follows for others.
-    pub(super) async fn judge(
-        &self,
-        session: &str,
-        id: SessionId,
-        claims: Claims,
-        flying: &Arc<Flying>,
-    ) -> Vec<(Claim, Verdict)> {
+    pub(super) async fn judge(&self, session: &str, claims: Claims, flying: &Arc<Flying>) -> Vec<(Claim, Verdict)> {
         let Judgement { mut verdicts, evict, ping } = {
             let policy = Rules { names: self.0.names.lock().clone(), options: &self.0.options };
             self.0.table.lock().sessions.judge(session, claims, &policy, unix())
@@ -26,11 +20,13 @@ impl Server {
             evict.iter().filter_map(link).for_each(|link| link.with(|machine, _| machine.close()));
             ping.iter().filter_map(link).for_each(|link| link.with(|machine, now| machine.ping(now)));
         }
+        // `http` before `https`: the relay can have but one of them under a name.
+        verdicts.sort_by_key(|(claim, _)| claim.kite.protocol() == "https");
         for (claim, verdict) in &mut verdicts {
             if !matches!(verdict, Verdict::Flies | Verdict::FliesWithTls) {
                 continue;
             }
-            if let Err(error) = self.lend(id, &claim.kite, flying).await {
+            if let Err(error) = self.lend(&claim.kite, flying).await {
                 self.0.table.lock().sessions.land(session, &claim.kite);
                 *verdict = refusal(&error);
             }
@@ -38,13 +34,15 @@ impl Server {
         verdicts
     }
 
-    async fn lend(&self, id: SessionId, kite: &Kite, flying: &Arc<Flying>) -> Result<(), TunnelError> {
-        let Some((number, claim)) = flying.add(kite) else { return Ok(()) };
-        let evicted = self.0.lending.claim(id, number, kite.domain(), claim, flying.clone()).await?;
-        if let Some(other) = evicted {
-            self.end_session(other);
+    async fn lend(&self, kite: &Kite, flying: &Arc<Flying>) -> Result<(), TunnelError> {
+        let owner = self.0.names.lock().owner(kite.domain()).ok_or(Code::Withdrawn)?;
+        let Some((number, claim)) = flying.add(kite)? else { return Ok(()) };
+        let session = flying.session(&owner, self.0.lending.as_ref())?;
+        let claimed = session.claim(number, claim, flying.clone()).await;
+        if claimed.is_err() {
+            flying.remove(number);
         }
-        Ok(())
+        claimed
     }
 }
 
@@ -52,6 +50,7 @@ impl Server {
 fn refusal(error: &TunnelError) -> Verdict {
     match error.code {
         Code::NameTaken => Verdict::Duplicate,
+        Code::BadName => Verdict::Refused(Refusal::Protocol),
         Code::TooManyNames | Code::TooMuch => Verdict::Refused(Refusal::Quota),
         _ => Verdict::Refused(Refusal::Unauthorized),
     }

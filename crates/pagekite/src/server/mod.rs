@@ -7,6 +7,7 @@
 mod carrier;
 mod door;
 mod judge;
+mod lending;
 mod names;
 mod raw;
 mod recognise;
@@ -18,11 +19,10 @@ use std::sync::Arc;
 
 use doorstep_net::{BoxFuture, ConnInfo, Drain, Handler, Io, TlsSelect};
 use doorstep_proto::pagekite::{ChallengeKey, FrontEnd, Kite, Sessions};
-use doorstep_proto::tunnel::{Claim, SessionId, TunnelError};
-use doorstep_tunnel::Carrier;
 use parking_lot::Mutex;
 
 use crate::link::Link;
+pub use lending::{Lending, LendingSession, RegistryLending};
 pub use names::KiteNames;
 pub use recognise::{Recognised, recognise};
 
@@ -42,23 +42,6 @@ pub struct ServerOptions {
     pub ports: Vec<u16>,
     /// A line for people at the back-end.
     pub message: Option<String>,
-}
-
-/// Where kites become names that visitors can ask for: the relay's registry.
-pub trait Lending: Send + Sync {
-    /// `domain` belongs to whoever has its kite's secret: that was proven, and the relay's owner allowed it. Gives the session
-    /// that loses it, if any.
-    fn claim<'a>(
-        &'a self,
-        session: SessionId,
-        id: u32,
-        domain: &'a str,
-        claim: Claim,
-        carrier: Arc<dyn Carrier>,
-    ) -> BoxFuture<'a, Result<Option<SessionId>, TunnelError>>;
-
-    /// The session is over.
-    fn end_session(&self, session: SessionId);
 }
 
 /// The front-end of a relay. Cheap to clone.
@@ -84,7 +67,6 @@ struct Table {
 /// A back-end's tunnel, as others need it.
 struct Live {
     link: Link<FrontEnd>,
-    id: SessionId,
     peer: SocketAddr,
 }
 
@@ -128,13 +110,6 @@ impl Server {
     /// Takes what is for the front-end, and leaves everything else to `inner`.
     pub fn in_front_of(&self, inner: Arc<dyn Handler>) -> Arc<dyn Handler> {
         Arc::new(door::Door::new(self.clone(), inner))
-    }
-
-    /// Ends a session, by the name that its claims have at the relay.
-    pub fn end_session(&self, id: SessionId) {
-        if let Some(live) = self.0.table.lock().live.values().find(|live| live.id == id) {
-            live.link.with(|machine, _| machine.close());
-        }
     }
 
     pub fn status(&self) -> Vec<BackEndStatus> {

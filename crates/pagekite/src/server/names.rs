@@ -23,9 +23,18 @@ impl KiteNames {
     }
 
     pub(crate) fn secret(&self, domain: &str) -> Option<&KiteSecret> {
+        self.entry(domain).map(|(_, secret)| secret)
+    }
+
+    /// The name as it was added, `*.` and all, under which `domain` is allowed.
+    pub(crate) fn owner(&self, domain: &str) -> Option<String> {
+        self.entry(domain).map(|(name, _)| name.clone())
+    }
+
+    fn entry(&self, domain: &str) -> Option<(&String, &KiteSecret)> {
         let parents = std::iter::successors(domain.split_once('.'), |(_, parent)| parent.split_once('.'));
         let wild = parents.map(|(_, parent)| format!("*.{parent}"));
-        std::iter::once(domain.to_owned()).chain(wild).find_map(|name| self.0.get(&name))
+        std::iter::once(domain.to_owned()).chain(wild).find_map(|name| self.0.get_key_value(&name))
     }
 }
 
@@ -43,6 +52,7 @@ mod tests {
         assert_eq!(secret("blog.example.net"), Some(KiteSecret::new("one")));
         assert_eq!(secret("shop.example.net"), Some(KiteSecret::new("two")));
         assert_eq!(secret("b.a.example.net"), Some(KiteSecret::new("three")));
+        assert_eq!(names.owner("b.a.example.net").as_deref(), Some("*.a.example.net"));
         assert_eq!(secret("example.net"), None);
         assert_eq!(secret("net"), None);
         assert_eq!(names.add("*", KiteSecret::new("")), Err(KiteError::Domain));

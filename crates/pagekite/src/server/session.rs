@@ -7,7 +7,6 @@ use doorstep_proto::pagekite::{
     Arrival, CONNECT_ANSWER, Claim, FrontEnd, FrontEndEvent, FrontEndOptions, Verdict, parse_connect, probe_answer,
     recognise,
 };
-use doorstep_proto::tunnel::SessionId;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -64,14 +63,14 @@ impl Server {
     }
 
     async fn tunnel(self, io: Io, early: Vec<u8>, info: Arc<ConnInfo>, drain: Drain) {
-        let (session, id) = (crate::random_name(), SessionId(crate::random()));
+        let session = crate::random_name();
         let options = self.front_end_options(&session);
         let link = Link::new(|now| FrontEnd::new(options, crate::random(), now));
         link.with(|machine, _| machine.receive(&early, unix()));
-        let live = Live { link: link.clone(), id, peer: info.peer };
+        let live = Live { link: link.clone(), peer: info.peer };
         self.0.table.lock().live.insert(session.clone(), live);
-        let leaving = Leaving { server: self.clone(), session: session.clone(), id };
-        let flying = Arc::new(Flying::new(link.clone()));
+        let flying = Arc::new(Flying::new(link.clone(), info.peer));
+        let leaving = Leaving { server: self.clone(), session: session.clone(), flying: flying.clone() };
         let mut driver = Driver::new(link.clone(), io);
         let mut judging: Option<BoxFuture<'_, Vec<(Claim, Verdict)>>> = None;
         let mut ended = false;
@@ -87,7 +86,7 @@ impl Server {
                 event = driver.next() => match event {
                     None => break,
                     Some(FrontEndEvent::Claims(claims)) => {
-                        judging = Some(Box::pin(self.judge(&session, id, claims, &flying)));
+                        judging = Some(Box::pin(self.judge(&session, claims, &flying)));
                     }
                     Some(FrontEndEvent::Ended(_)) => ended = true,
                     Some(FrontEndEvent::Stream(_)) => {}
@@ -149,7 +148,7 @@ fn pending_drain<'a>(drain: &'a Drain, link: &'a Link<FrontEnd>) -> BoxFuture<'a
 struct Leaving {
     server: Server,
     session: String,
-    id: SessionId,
+    flying: Arc<Flying>,
 }
 
 impl Drop for Leaving {
@@ -159,7 +158,7 @@ impl Drop for Leaving {
             table.sessions.leave(&self.session);
             table.live.remove(&self.session);
         }
-        self.server.0.lending.end_session(self.id);
+        self.flying.land();
     }
 }
 

@@ -68,10 +68,11 @@ async fn apps_learn_who_the_visitor_is() {
 async fn tls_kites_are_passed_on() {
     let relay = Relay::start().await;
     let _stock = Stock::back_end(relay.port, &[service("https", app::start().await)], &[]);
-    let (_, id, carrier) = relay.until_flown(&format!("tls:{DOMAIN}")).await;
+    relay.until_flown(DOMAIN).await;
+    let lent = relay.registry.find_tls(DOMAIN).unwrap();
     let visitor =
         Visitor { peer: "192.0.2.7:1234".parse().unwrap(), local: "127.0.0.1:443".parse().unwrap(), tls: None };
-    let mut stream = carrier.open(id, visitor).await.unwrap();
+    let mut stream = lent.open(visitor).await.unwrap();
     stream.write_all(b"\x16\x03\x01\x00\x04abcd").await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
@@ -132,7 +133,7 @@ async fn wrong_secrets_unknown_names_and_second_ones_are_refused() {
     let relay = Relay::start().await;
     let app = app::start().await;
     let _first = Stock::back_end(relay.port, &[service("http", app)], &[]);
-    let (session, ..) = relay.until_flown(DOMAIN).await;
+    let session = relay.until_flown(DOMAIN).await.session;
     for refused in [
         service("http", app),
         format!("http:{DOMAIN}:127.0.0.1:{app}:wrong"),
@@ -148,8 +149,8 @@ async fn wrong_secrets_unknown_names_and_second_ones_are_refused() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     }
-    assert_eq!(relay.until_flown(DOMAIN).await.0, session);
-    assert!(relay.names.find("unknown.example").is_none());
+    assert_eq!(relay.until_flown(DOMAIN).await.session, session);
+    assert!(relay.find("unknown.example").is_none());
     assert_eq!(body(&exchange(relay.port, get(DOMAIN, "/9")).await), content(9));
 }
 

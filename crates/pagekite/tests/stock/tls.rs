@@ -95,10 +95,11 @@ async fn visitors_tls_ends_at_the_agent() {
         Target::new(Claim::Tls { name: DOMAIN.to_owned() }, Sink::ServeTls { select, handler: handler.clone() });
     let mut agent = Agent::start(options(&[relay.port]), vec![target]);
     assert_eq!(agent.lent(0).await, format!("https://{DOMAIN}/"));
-    let (_, id, carrier) = relay.until_flown(&format!("tls:{DOMAIN}")).await;
+    relay.until_flown(DOMAIN).await;
+    let lent = relay.registry.find_tls(DOMAIN).unwrap();
     let peer = "192.0.2.7:1234".parse().unwrap();
     let visitor = Visitor { peer, local: "127.0.0.1:443".parse().unwrap(), tls: None };
-    let stream = carrier.open(id, visitor).await.unwrap();
+    let stream = lent.open(visitor).await.unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
