@@ -84,6 +84,11 @@ impl CertTable {
         all.site(host).is_some_and(|entry| !matches!(entry.clients, Clients::All))
     }
 
+    /// Whether there is a certificate to show to clients that ask for `host` (lower case, no port).
+    pub fn serves(&self, host: &str) -> bool {
+        self.names.certificate(Some(host)).is_some()
+    }
+
     /// Makes room for the names of `requests`, and for no others. Certificates of names that stay are kept.
     pub(crate) fn arrange(&self, requests: &[CertRequest]) -> Vec<Finding> {
         let old = self.names.all.load_full();

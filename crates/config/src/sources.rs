@@ -72,14 +72,23 @@ impl Sources {
     /// As [`Sources::gather`], with environment variables from elsewhere.
     pub fn gather_with(path: &Path, env: impl Fn(&str) -> Option<String>) -> Self {
         let root = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let mut sources = Self::empty(root);
+        Self::empty(root).complete(&env)
+    }
+
+    /// A configuration that is no file but this text, as if it stood at `path`, and everything that it names.
+    pub fn gather_text(path: &Path, text: &str) -> Self {
+        Self::from_text(path, text).complete(&|name| std::env::var(name).ok())
+    }
+
+    fn complete(self, env: &impl Fn(&str) -> Option<String>) -> Self {
+        let mut sources = self;
         for _ in 0..limits::ROUNDS {
             // Which files are named does not depend on who asks.
             let wants = crate::parse::wanted(&sources, Privileges::default());
             if wants.is_empty() {
                 break;
             }
-            sources.satisfy(wants, &env);
+            sources.satisfy(wants, env);
         }
         sources
     }

@@ -60,6 +60,11 @@ impl Dirs {
         self.state.join("tls")
     }
 
+    /// What a relay remembers: its agents, their names, its own key.
+    pub fn relay(&self) -> PathBuf {
+        self.state.join("relay")
+    }
+
     /// Virtual environments, and the static files of Django apps.
     pub fn python(&self) -> PathBuf {
         self.state.join("python")
@@ -70,7 +75,7 @@ impl Dirs {
         self.logs.join("access")
     }
 
-    /// Makes them, for their owner alone; `tls` and `logs/access` for the worker's user where it is another.
+    /// Makes them, for their owner alone; `tls`, `relay` and `logs/access` for the worker's user where it is another.
     ///
     /// # Errors
     /// The system's, with the folder's name.
@@ -92,7 +97,7 @@ impl Dirs {
             .mode(0o755)
             .create(self.python())
             .map_err(|error| fail(&self.python(), &error))?;
-        let theirs = [self.tls(), self.access_logs()];
+        let theirs = [self.tls(), self.access_logs(), self.relay()];
         for dir in &theirs {
             make_private_dir(dir).map_err(|error| fail(dir, &error))?;
         }

@@ -189,3 +189,32 @@ pub const TUNNEL_PROOF_AGAIN: Duration = Duration::from_millis(500);
 
 /// The most that is read of an answer to such a request, in bytes.
 pub const PROOF_ANSWER: u64 = 4096;
+
+/// Requests of all visitors that wait for agents to come back.
+pub const RELAY_HELD: usize = 1024;
+
+/// Those of them that wait for one name.
+pub const RELAY_HELD_OF_ONE: usize = 64;
+
+/// Between two looks whether a session that broke was noticed.
+pub const RELAY_AGAIN: Duration = Duration::from_millis(100);
+
+/// What visitors of an agent that is away are told to wait, in seconds.
+pub const RELAY_RETRY_AFTER: u32 = 5;
+
+/// A visitor of an agent that ends TLS itself is asked after so long whether it is still there.
+pub const RELAY_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Certificates that a relay keeps for names of agents.
+pub const RELAY_CERTIFICATES: usize = 20_000;
+
+/// Names of one agent, without a certificate yet, that are given one within [`RELAY_NEW_CERTIFICATES_WITHIN`]: a public
+/// authority gives a domain some fifty in a week, for all agents together.
+pub const RELAY_NEW_CERTIFICATES: usize = 10;
+pub const RELAY_NEW_CERTIFICATES_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Claims that come within so long are looked at together.
+pub const RELAY_CLAIMS_TOGETHER: Duration = Duration::from_millis(200);
+
+/// How long the relay's own names may take to answer, when it is seen whether they lead here.
+pub const RELAY_REACHED: Duration = Duration::from_secs(5);

@@ -16,6 +16,7 @@ mod look;
 mod password;
 mod plane;
 mod port;
+mod relay;
 mod schema;
 mod screen;
 mod service;
@@ -61,6 +62,10 @@ fn main() -> ExitCode {
         Some(Command::Up(up)) => {
             json = up.json;
             up::run(&up, zone)
+        }
+        Some(Command::Relay(relay)) => {
+            json = relay.json;
+            relay::command::run(&relay, zone)
         }
         Some(Command::Init(init)) => init::run(init),
         Some(Command::Check(check)) => check::run(&check),

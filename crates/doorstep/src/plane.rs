@@ -3,15 +3,14 @@
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 
-use doorstep_http::Engine;
-use doorstep_net::{Accepting, DrainControl, Patience, Quota, TlsSelect, WorkerMain, Workers, accept_loop};
+use doorstep_net::{Accepting, DrainControl, Handler, Patience, Quota, TlsSelect, WorkerMain, Workers, accept_loop};
 use tokio::net::TcpListener;
 
 /// A bound socket, what is spoken on it, and who answers.
 pub struct Socket {
     pub listener: StdListener,
     pub tls: Option<Arc<dyn TlsSelect>>,
-    pub engine: Engine,
+    pub handler: Arc<dyn Handler>,
     /// See [`Accepting::proxy_from`].
     pub proxy_from: Arc<[ipnet::IpNet]>,
 }
@@ -27,25 +26,31 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts one thread for each element of `sockets`, which accepts on these.
+    /// Starts one thread for each element of `sockets`, which accepts on these. `began` is called in each, within its runtime.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(sockets: Vec<Vec<Socket>>, quota: Arc<Quota>) -> std::io::Result<Self> {
+    pub fn start(
+        sockets: Vec<Vec<Socket>>,
+        quota: Arc<Quota>,
+        began: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let began = Arc::new(began);
         let (drain, watch) = DrainControl::new();
         let (close, closing) = DrainControl::new();
         let (accepting_control, accepts) = DrainControl::new();
         let mut mains: Vec<WorkerMain> = Vec::new();
         for sockets in sockets {
             let (quota, watch, closing) = (quota.clone(), watch.clone(), closing.clone());
-            let accepts = accepts.clone();
+            let (accepts, began) = (accepts.clone(), began.clone());
             mains.push(Box::new(move || {
                 Box::pin(async move {
+                    began();
                     for socket in sockets {
                         // A socket that the runtime cannot watch leaves the others at work.
                         let Ok(listener) = TcpListener::from_std(socket.listener) else { continue };
-                        let handler = Arc::new(socket.engine);
-                        let (tls, proxy_from, quota) = (socket.tls, socket.proxy_from, quota.clone());
+                        let (tls, handler, quota) = (socket.tls, socket.handler, quota.clone());
+                        let proxy_from = socket.proxy_from;
                         let accepting = Accepting { tls, proxy_from, quota, handler };
                         let (watch, accepts) = (watch.clone(), accepts.clone());
                         tokio::spawn(async move {

@@ -88,13 +88,13 @@ impl Running {
                 sockets[worker].push(Socket {
                     listener,
                     tls: tls.clone(),
-                    engine: engine.clone(),
+                    handler: Arc::new(engine.clone()),
                     proxy_from: Arc::default(),
                 });
             }
         }
         Ok(Self {
-            plane: Plane::start(sockets, quota).context("worker threads cannot be started")?,
+            plane: Plane::start(sockets, quota, || {}).context("worker threads cannot be started")?,
             routes: first.unwrap_or_default(),
             nonce: options.nonce,
             observer: options.observer,

@@ -93,7 +93,7 @@ async fn finish(accepted: Accepted, socket: TcpStream, here: TlsHere) -> Option<
         sni: session.server_name().map(str::to_ascii_lowercase),
         h2: session.alpn_protocol() == Some(b"h2"),
         exporter: exporter.and_then(|label| {
-            let exported = session.export_keying_material(Exporter::default(), label.as_bytes(), None);
+            let exported = session.export_keying_material(Exporter::default(), label, None);
             exported.ok().map(Secret::new)
         }),
     };

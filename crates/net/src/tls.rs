@@ -37,7 +37,7 @@ pub struct TlsHere {
     /// Instead of the listener's own.
     pub handler: Option<Arc<dyn Handler>>,
     /// Put the exporter with this label into [`crate::TlsInfo::exporter`].
-    pub export: Option<&'static str>,
+    pub export: Option<&'static [u8]>,
 }
 
 /// Takes connections whose TLS is not ours to end.

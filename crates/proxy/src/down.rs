@@ -29,18 +29,50 @@ pub fn answer(request: &Request, upstream: Option<&Upstream>, error: &ProxyError
         (Some(upstream), Some(address)) => explain(address, upstream, error),
         _ => discreet(error),
     };
-    let status = error.status();
+    let retry_after = (error.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(limits::RETRY_AFTER);
+    let down = Down {
+        status: error.status(),
+        heading: "The app behind this address does not answer",
+        tried: address.as_deref(),
+        what: &what,
+        retry_after,
+    };
+    let mut response = down_page(request, &down);
+    if down.status == StatusCode::LOOP_DETECTED {
+        response.headers.remove(APP_DOWN);
+    }
+    response
+}
+
+/// Answers a request that got no answer, in words that tell visitors nothing of what is behind.
+pub fn refusal(request: &Request, error: &ProxyError) -> Response {
+    answer(request, None, error)
+}
+
+/// What a page says that goes away by itself.
+pub struct Down<'a> {
+    pub status: StatusCode,
+    pub heading: &'a str,
+    /// The address that does not answer, for those who may know it.
+    pub tried: Option<&'a str>,
+    /// In one or two sentences.
+    pub what: &'a str,
+    /// In seconds.
+    pub retry_after: Option<u32>,
+}
+
+/// The answer for as long as there is nobody to give a better one: for people a page that reloads by itself as soon as there
+/// is, for programs one line.
+pub fn down_page(request: &Request, down: &Down<'_>) -> Response {
     let mut response = if request.wants_html() {
         let policy = HeaderValue::from_static(POLICY);
-        Response::html(status, page(request, address.as_deref(), &what)).with(header::CONTENT_SECURITY_POLICY, policy)
+        Response::html(down.status, page(request, down)).with(header::CONTENT_SECURITY_POLICY, policy)
     } else {
-        Response::text(status, format!("{} {what}\n", status.as_str()))
+        Response::text(down.status, format!("{} {}\n", down.status.as_str(), down.what))
     };
-    if status != StatusCode::LOOP_DETECTED {
-        response.headers.insert(APP_DOWN, HeaderValue::from_static("1"));
-    }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers.insert(header::RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER));
+    response.headers.insert(APP_DOWN, HeaderValue::from_static("1"));
+    if let Some(seconds) = down.retry_after {
+        response.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if request.method == Method::HEAD {
@@ -146,7 +178,7 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", chars.as_str())
 }
 
-fn page(request: &Request, address: Option<&str>, what: &str) -> String {
+fn page(request: &Request, down: &Down<'_>) -> String {
     // What a form sent must not be sent again without its sender's knowing.
     let repeatable = request.method.is_safe();
     let (head, attribute, promise) = if repeatable {
@@ -155,14 +187,17 @@ fn page(request: &Request, address: Option<&str>, what: &str) -> String {
     } else {
         ("", "", "What you sent was not delivered. This page tells you when the app answers.")
     };
-    let tried = match address {
-        Some(address) if !what.contains(address) => format!("<p>Tried: <code>{}</code></p>", pages::escape(address)),
+    let tried = match down.tried {
+        Some(address) if !down.what.contains(address) => {
+            format!("<p>Tried: <code>{}</code></p>", pages::escape(address))
+        }
         _ => String::new(),
     };
     let body = format!(
-        "<main><h1>The app behind this address does not answer</h1><p>{}</p>{tried}\
+        "<main><h1>{}</h1><p>{}</p>{tried}\
          <p id=state role=status style=\"color:var(--dim)\"{attribute}>{promise}</p></main><script>{SCRIPT}</script>",
-        pages::escape(what),
+        pages::escape(down.heading),
+        pages::escape(down.what),
     );
     pages::document("The app does not answer", head, &body)
 }

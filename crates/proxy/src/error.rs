@@ -44,7 +44,18 @@ pub enum ProxyError {
     Loop,
 }
 
+/// Inside of an [`io::Error`] of a connection: the other side says that the app got nothing of what was sent, so that it may
+/// be sent again.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Unheard(pub Box<dyn std::error::Error + Send + Sync>);
+
 impl ProxyError {
+    /// Whether the app certainly got nothing of the request.
+    pub(crate) fn is_unheard(&self) -> bool {
+        matches!(self, Self::Broken(error) if error.get_ref().is_some_and(|inner| inner.is::<Unheard>()))
+    }
+
     pub fn blame(&self) -> Blame {
         match self {
             Self::Connect(error) => error.blame(),

@@ -5,6 +5,12 @@ use std::time::Duration;
 /// How long the app may think before its response begins, and how long it may refuse to take more of a request.
 /// Generous, because a development server may first have to compile the page.
 pub const RESPONSE_HEAD: Duration = Duration::from_secs(120);
+/// The same on a [`crate::Lane`], whose other end has a bound of its own and knows the app.
+pub const LANE_HEAD: Duration = Duration::from_secs(60 * 60);
+/// Idle connections of one lane, in each thread.
+pub const LANE_IDLE: usize = 64;
+/// Further attempts at one request on a lane.
+pub const LANE_RETRIES: u32 = 3;
 /// How long a response may pause. Long, because event streams and long polls pause for as long as nothing happens;
 /// a peer that vanished is noticed by TCP keep-alive, and a visitor who leaves ends the response in any case.
 pub const BODY_IDLE: Duration = Duration::from_secs(12 * 60 * 60);

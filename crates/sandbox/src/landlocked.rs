@@ -1,11 +1,12 @@
 //! Landlock: rules about files that a process gives itself and cannot take back.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, PathFdError, Ruleset, RulesetAttr as _,
-    RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, PathFdError, Ruleset,
+    RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 
 use crate::Note;
@@ -50,9 +51,10 @@ pub(crate) struct WorkerFiles<'a> {
     pub write: Vec<&'a Path>,
     /// Only written, such as `/dev/null`.
     pub devices: Vec<&'a Path>,
+    pub bind: Option<RangeInclusive<u16>>,
 }
 
-/// From here on this process touches only these files, executes none, binds no TCP port, and neither signals nor reaches by
+/// From here on this process touches only these files, executes none, binds no other TCP port, and neither signals nor reaches by
 /// abstract sockets any process outside.
 ///
 /// # Errors
@@ -72,6 +74,9 @@ pub(crate) fn worker_files(files: &WorkerFiles<'_>) -> Result<Option<Note>, (Pat
         for path in paths.iter().filter(|path| path.exists()) {
             ruleset = allow(ruleset, path, access)?;
         }
+    }
+    for port in files.bind.clone().into_iter().flatten() {
+        ruleset = ruleset.add_rule(NetPort::new(port, AccessNet::BindTcp)).map_err(kernel)?;
     }
     enforce(ruleset)
 }

@@ -61,12 +61,16 @@ impl Stage {
     }
 }
 
+/// The first port that the rules let be bound.
+const LENT: u16 = 24_817;
+
 fn confine(home: &Path) -> Vec<Note> {
     let rules = WorkerRules {
         // Numbers that no user has.
         user: is_root().then_some((61_190, 61_190)),
         read: vec![home.join("read"), home.join("missing"), home.join("current")],
         write: vec![home.join("write")],
+        bind: Some(LENT..=LENT + 1),
         filter: true,
     };
     let confinement = confine_worker(&rules).unwrap();
@@ -169,6 +173,12 @@ fn network(home: &Path) {
     say("connect", TcpStream::connect(address));
     say("accept", bound.accept());
     say("bind tcp", TcpListener::bind("127.0.0.1:0"));
+    // Somebody else may have it: that is another refusal.
+    let lent = TcpListener::bind(("127.0.0.1", LENT)).map(drop);
+    say(
+        "bind lent tcp",
+        lent.or_else(|error| if error.kind() == io::ErrorKind::AddrInUse { Ok(()) } else { Err(error) }),
+    );
     say("bind udp", UdpSocket::bind("127.0.0.1:0"));
     say("resolve", std::net::ToSocketAddrs::to_socket_addrs("localhost:80"));
     // SAFETY: takes numbers.
@@ -242,7 +252,15 @@ fn the_network_works_and_no_port_can_be_had() {
     let text = text(&Stage::new().play("network"));
     assert_lines(
         &text,
-        &["connect: ok", "accept: ok", "bind udp: ok", "resolve: ok", "packet: refused", "alg: refused"],
+        &[
+            "connect: ok",
+            "accept: ok",
+            "bind udp: ok",
+            "bind lent tcp: ok",
+            "resolve: ok",
+            "packet: refused",
+            "alg: refused",
+        ],
     );
     if text.contains("notes: []") {
         assert_lines(&text, &["bind tcp: PermissionDenied"]);

@@ -17,6 +17,6 @@ pub mod relay;
 mod target;
 
 pub use carrier::{Carrier, OpenFailed, Visitor};
-pub use deliver::{Delivery, is_forbidden};
+pub use deliver::{Delivery, both_ways, is_forbidden};
 pub use registry::Registry;
 pub use target::{AgentEvent, Sink, Target};

@@ -107,13 +107,13 @@ impl Shared {
     /// Makes the book fit `requests`; what stays keeps its state.
     pub(super) fn arrange(
         &self,
-        issuance: Issuance,
+        issuance: Arc<Issuance>,
         requests: Vec<CertRequest>,
         now: SystemTime,
         findings: &mut Vec<Finding>,
     ) {
         let mut book = self.book.lock();
-        book.issuance = Arc::new(issuance);
+        book.issuance = issuance;
         let mut old = std::mem::take(&mut book.held);
         for request in requests {
             for (names, source) in split(&request) {

@@ -80,6 +80,17 @@ impl Manager {
         let requests: Vec<CertRequest> = requests.into_iter().map(CertRequest::named).collect();
         let mut findings = shared.table.arrange(&requests);
         shared.accounts.clear();
+        shared.arrange(Arc::new(issuance), requests, SystemTime::now(), &mut findings);
+        findings.into_iter().for_each(|finding| shared.report(finding));
+        shared.wake.notify_one();
+    }
+
+    /// Takes other requests over, to be fulfilled as before: names that came and went. As [`Manager::update`] otherwise.
+    pub fn request(&self, requests: Vec<CertRequest>) {
+        let shared = &self.shared;
+        let requests: Vec<CertRequest> = requests.into_iter().map(CertRequest::named).collect();
+        let mut findings = shared.table.arrange(&requests);
+        let issuance = shared.book.lock().issuance.clone();
         shared.arrange(issuance, requests, SystemTime::now(), &mut findings);
         findings.into_iter().for_each(|finding| shared.report(finding));
         shared.wake.notify_one();

@@ -91,7 +91,7 @@ fn forward_auth(context: &mut Context<'_>, node: &Node) -> Option<ForwardAuth> {
     Some(ForwardAuth { upstream, uri, copy_headers, timeout })
 }
 
-pub(super) fn request_rate(node: &Node) -> Option<RequestRate> {
+fn request_rate(node: &Node) -> Option<RequestRate> {
     let options = node.table();
     let text = options.map_or(node.text(), |table| table.text("limit"))?;
     let mut rate = quantity::request_rate(text).ok()?;

@@ -8,9 +8,9 @@ use doorstep_model::{
     Secret, Site, TlsPolicy,
 };
 
-use super::{guards, site};
+use super::site;
 use crate::context::Context;
-use crate::text::{address, host, ports};
+use crate::text::{address, host, ports, quantity};
 use crate::tree::{Node, Table};
 
 /// How long requests wait for an agent where the file does not say.
@@ -127,12 +127,19 @@ fn domain(context: &mut Context<'_>, table: &Table) -> Option<Hostname> {
 fn limits(table: &Table) -> RelayLimits {
     let default = RelayLimits::default();
     RelayLimits {
-        claims: table.number("names").unwrap_or(default.claims),
+        names: table.number("names").unwrap_or(default.names),
         ports: table.number("ports").unwrap_or(default.ports),
         streams: table.number("streams").unwrap_or(default.streams),
-        requests: table.get("requests").and_then(guards::request_rate),
+        requests: table.text("requests").and_then(per_second),
         bandwidth: table.bandwidth("bandwidth"),
     }
+}
+
+/// A rate in whole requests per second: at least one.
+fn per_second(text: &str) -> Option<u32> {
+    let rate = quantity::request_rate(text).ok()?;
+    let seconds = u32::try_from(rate.per.as_secs()).unwrap_or(u32::MAX).max(1);
+    Some(rate.requests.div_ceil(seconds).max(1))
 }
 
 fn limits_of_ports(table: &Table) -> Option<crate::tree::Place> {

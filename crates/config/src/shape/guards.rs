@@ -84,7 +84,7 @@ const FORWARD_AUTH: Shape = Shape {
     ]],
 };
 
-pub(super) const REQUESTS: Shape = Shape {
+const REQUESTS: Shape = Shape {
     name: "rate",
     about: "Requests per client, and how many may come at once.",
     keys: &[&[

@@ -1,5 +1,5 @@
 use super::format::{BANDWIDTH, CONTACT, DURATION, HOST, LISTEN, PORTS, RATE, SERVER_NAME, TEXT};
-use super::{Key, Kind, Shape, guards, site};
+use super::{Key, Kind, Shape, site};
 
 /// A port of every address, or addresses.
 const SOCKETS: Kind = Kind::Many(&Kind::Either(&[Kind::Integer(1, 65_535), Kind::Text(&LISTEN)]));
@@ -68,18 +68,18 @@ const LIMITS: Shape = Shape {
     name: "relay-limits",
     about: "What one agent may take, unless its invitation says otherwise.",
     keys: &[&[
-        Key::new("names", Kind::Integer(1, 10_000), "20", "Names and ports at once.", "names = 5"),
-        Key::new("ports", Kind::Integer(0, 10_000), "3", "Ports among these.", "ports = 0"),
+        Key::new("names", Kind::Integer(1, 100_000), "100", "Names at once.", "names = 5"),
+        Key::new("ports", Kind::Integer(0, 10_000), "3", "Ports at once.", "ports = 0"),
         Key::new(
             "streams",
             Kind::Integer(1, 1_000_000),
-            "1000",
+            "2048",
             "Visitors' connections open at once; further ones are answered 503.",
             "streams = 200",
         ),
         Key::new(
             "requests",
-            Kind::Either(&[Kind::Text(&RATE), Kind::Table(&guards::REQUESTS)]),
+            Kind::Text(&RATE),
             "",
             "Requests of all visitors together; more are answered 429.",
             "requests = \"100/s\"",
@@ -88,7 +88,7 @@ const LIMITS: Shape = Shape {
             "bandwidth",
             Kind::Text(&BANDWIDTH),
             "",
-            "Bytes of all visitors, both ways together.",
+            "What all visitors get together, in each direction.",
             "bandwidth = \"16Mbit/s\"",
         ),
     ]],

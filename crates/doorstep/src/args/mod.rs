@@ -44,6 +44,10 @@ pub enum Command {
     #[command(after_help = crate::up::EXAMPLES)]
     Up(crate::up::UpArgs),
 
+    /// Lend a public address: names beneath a domain and ports, to computers that have none
+    #[command(after_help = crate::relay::command::EXAMPLES)]
+    Relay(Box<crate::relay::command::RelayArgs>),
+
     /// Say whether doorstep.toml makes sense, and everything that does not, each at its line
     #[command(after_help = crate::check::EXAMPLES)]
     Check(crate::check::CheckArgs),

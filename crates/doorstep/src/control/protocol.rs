@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use doorstep_model::{Blame, Finding, Severity};
 use serde::{Deserialize, Serialize};
 
+use super::relay_status::Relay;
+
 /// One line from the client; the only one on its connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
@@ -114,6 +116,8 @@ pub struct Status {
     pub apps: Vec<App>,
     pub jobs: Vec<Job>,
     pub upstreams: Vec<Upstream>,
+    /// `None` where there is no `[relay]`.
+    pub relay: Option<Relay>,
     pub certificates: Vec<Certificate>,
     pub findings: Vec<Found>,
 }

@@ -9,6 +9,7 @@ use super::protocol::{
     App, Certificate, CertificateSource, CertificateState, Found, Instance, InstanceState, Job, Status, Traffic,
     Upstream, UpstreamState,
 };
+use super::relay_status;
 use super::table::{Cell, Column, left, paint, right, table};
 use crate::screen::human::{bytes, counted, grouped, took};
 use crate::screen::line::{BAD, BOLD, DIM, GOOD, PLAIN, WARN};
@@ -28,12 +29,17 @@ pub fn render(status: &Status, look: Look) -> String {
     let mut page = Page { look, text: String::new() };
     page.line(&headline(status));
     page.line(&[Cell::new(summary(status), DIM)]);
+    if let Some(relay) = &status.relay {
+        page.line(&[Cell::new(relay_status::summary(relay), DIM)]);
+    }
     page.findings(&status.findings);
     page.section(&SITES, &status.sites.iter().map(|site| site_row(site, status)).collect::<Vec<_>>());
     page.section(&APPS, &status.apps.iter().flat_map(app_rows).collect::<Vec<_>>());
     for app in &status.apps {
         page.app_words(app);
     }
+    let agents = status.relay.iter().flat_map(|relay| &relay.agents);
+    page.section(&relay_status::AGENTS, &agents.map(relay_status::row).collect::<Vec<_>>());
     page.section(&UPSTREAMS, &status.upstreams.iter().map(upstream_row).collect::<Vec<_>>());
     page.section(&JOBS, &status.jobs.iter().map(|job| job_row(job, look.now)).collect::<Vec<_>>());
     page.text

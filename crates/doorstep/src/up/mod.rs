@@ -19,6 +19,7 @@ use doorstep_sandbox::users;
 use rustix::process::geteuid;
 use time::UtcOffset;
 
+use self::supervisor::configuration::Written;
 use self::supervisor::handover::{Handover, VARIABLE};
 use self::supervisor::{Begin, OURSELVES, Options};
 use self::voice::Voice;
@@ -59,20 +60,28 @@ pub struct UpArgs {
 /// # Errors
 /// Why it could not start.
 pub fn run(args: &UpArgs, zone: UtcOffset) -> Result<ExitCode, Failure> {
+    let config = Written::File(find(args.config.as_deref())?);
+    run_written(config, args.state.as_deref(), args.json, zone)
+}
+
+/// The same for a configuration that may be no file.
+///
+/// # Errors
+/// Why it could not start.
+pub fn run_written(config: Written, state: Option<&Path>, json: bool, zone: UtcOffset) -> Result<ExitCode, Failure> {
     // An order that comes before anybody listens is not lost, and does not end a start half way.
     signals::hold();
     let handover = Handover::found()
         .map_err(|error| Failure::new(Code::Failed, format!("nothing can be taken over: {}", cause(&error))))?;
     // SAFETY: there is one thread yet. Apps and workers must not take what was left to this program for theirs.
     unsafe { std::env::remove_var(VARIABLE) };
-    let config = find(args.config.as_deref())?;
-    let voice = Voice { json: args.json, zone };
+    let voice = Voice { json, zone };
     let begin = match handover {
         Some(handover) => Begin::take_over(handover)?,
         None => Begin::fresh(&config, &voice)?,
     };
     let daemon = &begin.spec().daemon;
-    let dirs = Dirs::of(args.state.as_deref().or(daemon.state.as_deref()))?;
+    let dirs = Dirs::of(state.or(daemon.state.as_deref()))?;
     let worker_user = if geteuid().is_root() { Some(worker_user(&daemon.user, &dirs.state)?) } else { None };
     let options = Options { config, dirs, worker_user, binary: OURSELVES.into(), voice };
     let runtime = tokio::runtime::Builder::new_current_thread()

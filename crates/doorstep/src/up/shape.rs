@@ -1,8 +1,9 @@
 //! What a worker process is built around and cannot change while it lives: its sockets, and the folders it was let into.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use doorstep_model::{Action, Listener, LogTarget, Spec, TlsPolicy, UploadPolicy};
+use doorstep_model::{Action, Hostname, Listener, LogTarget, Spec, TlsPolicy, UploadPolicy};
 
 use doorstep_sandbox::WorkerRules;
 
@@ -20,12 +21,17 @@ pub struct Shape {
     pub read: Vec<PathBuf>,
     /// Folders that it writes to.
     pub write: Vec<PathBuf>,
+    /// Whose names are lent, and which ports.
+    pub relay: Option<(Hostname, RangeInclusive<u16>)>,
 }
 
 impl Shape {
     pub fn of(spec: &Spec, dirs: &Dirs) -> Self {
         let mut read = vec![dirs.python()];
         let mut write = vec![dirs.tls(), dirs.access_logs()];
+        if spec.relay.is_some() {
+            write.push(dirs.relay());
+        }
         for route in spec.sites.iter().flat_map(|site| &site.routes) {
             match &route.action {
                 Action::Folder { root, options } => {
@@ -56,6 +62,7 @@ impl Shape {
             sandbox: spec.daemon.sandbox,
             read,
             write,
+            relay: spec.relay.as_ref().map(|relay| (relay.domain.clone(), relay.ports.clone())),
         }
     }
 }
@@ -63,7 +70,13 @@ impl Shape {
 impl Shape {
     /// What a worker of this shape may do.
     pub fn rules(&self, user: Option<(u32, u32)>) -> WorkerRules {
-        WorkerRules { user, read: self.read.clone(), write: self.write.clone(), filter: self.sandbox }
+        WorkerRules {
+            user,
+            read: self.read.clone(),
+            write: self.write.clone(),
+            bind: self.relay.as_ref().map(|(_, ports)| ports.clone()),
+            filter: self.sandbox,
+        }
     }
 
     /// Which folders the paths mean just now. A worker that is shut in has been let into these, and not into others that
@@ -76,15 +89,13 @@ impl Shape {
 /// Paths with device and inode.
 pub type Identities = Vec<(PathBuf, Option<(u64, u64)>)>;
 
-/// Every socket that the worker needs, that of the metrics included.
+/// Every socket that the worker needs, those of the metrics and of other tunnels than doorstep's own included.
 pub fn listeners(spec: &Spec) -> Vec<Listener> {
-    let metrics = spec.daemon.metrics.map(|address| Listener {
-        address,
-        tls: TlsPolicy::Plain,
-        max_connections: None,
-        proxy_from: Vec::new(),
-    });
-    spec.listeners.iter().cloned().chain(metrics).collect()
+    let plain = |address| Listener { address, tls: TlsPolicy::Plain, max_connections: None, proxy_from: Vec::new() };
+    let relay = spec.relay.iter();
+    let tunnels = relay.flat_map(|relay| relay.ssh.iter().chain(relay.pagekite.iter().flat_map(|kites| &kites.listen)));
+    let others = spec.daemon.metrics.iter().chain(tunnels).map(|address| plain(*address));
+    spec.listeners.iter().cloned().chain(others).collect()
 }
 
 /// The folder itself; of a link such as `current -> releases/42`, the folder that it stands in: the next release lies

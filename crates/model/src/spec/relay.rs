@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{CertificateSource, HostPattern, RequestRate};
+use super::{CertificateSource, HostPattern};
 use crate::{Hostname, Secret};
 
 /// A public address that is lent to agents: names beneath a domain, ports, and what agents may take of both.
@@ -32,21 +32,21 @@ pub struct RelaySpec {
 /// What one agent may take at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayLimits {
-    /// Names and ports lent at once.
-    pub claims: u32,
-    /// Ports among these.
-    pub ports: u32,
+    /// Names lent at once.
+    pub names: usize,
+    /// Ports lent at once.
+    pub ports: usize,
     /// Visitors' connections (streams) open at once.
-    pub streams: u32,
-    /// Requests of all visitors together.
-    pub requests: Option<RequestRate>,
-    /// Bytes per second, both ways together.
+    pub streams: usize,
+    /// Requests per second of all visitors together.
+    pub requests: Option<u32>,
+    /// Bytes per second, each way.
     pub bandwidth: Option<u64>,
 }
 
 impl Default for RelayLimits {
     fn default() -> Self {
-        Self { claims: 20, ports: 3, streams: 1000, requests: None, bandwidth: None }
+        Self { names: 100, ports: 3, streams: 2048, requests: None, bandwidth: None }
     }
 }
 

@@ -67,6 +67,14 @@ impl Site {
     }
 }
 
+impl Site {
+    /// Whether it has this very name.
+    pub fn answers_to(&self, name: &Hostname) -> bool {
+        let is = |pattern: &HostPattern| matches!(pattern, HostPattern::Exact(known) if known == name);
+        matches!(&self.hosts, HostPolicy::Names(names) if names.iter().any(is))
+    }
+}
+
 /// Which `Host` values reach a site. All others are answered 421.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPolicy {

@@ -40,6 +40,7 @@ pub(super) fn shut_in(rules: &WorkerRules) -> Result<Option<Note>, ConfineError>
         read: SYSTEM.iter().map(Path::new).chain(own).collect(),
         write: rules.write.iter().map(PathBuf::as_path).collect(),
         devices: DEVICES.iter().map(Path::new).collect(),
+        bind: rules.bind.clone(),
     })
 }
 

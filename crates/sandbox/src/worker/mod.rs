@@ -5,6 +5,7 @@ mod seccomp;
 
 use std::fmt::Display;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ pub struct WorkerRules {
     pub read: Vec<PathBuf>,
     /// Folders and files that it may also write: certificates, logs, folders with uploads.
     pub write: Vec<PathBuf>,
+    /// TCP ports that it may bind itself: those that a relay lends.
+    pub bind: Option<RangeInclusive<u16>>,
     /// Landlock and the filter of system calls. Without, only the user changes (`sandbox = false`).
     pub filter: bool,
 }

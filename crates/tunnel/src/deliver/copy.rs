@@ -13,7 +13,7 @@ use super::scratch;
 use crate::limits::{COPY, COPY_SLOW};
 
 /// Copies between a visitor and an app until both are finished, or one of them breaks off; then the other learns it.
-pub(super) async fn both_ways(mut visitor: Io, mut app: Io) {
+pub async fn both_ways(mut visitor: Io, mut app: Io) {
     let mut to_app = Half::default();
     let mut to_visitor = Half::default();
     let broken = poll_fn(|cx| {

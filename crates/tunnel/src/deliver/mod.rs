@@ -7,6 +7,8 @@ mod scratch;
 mod serve;
 mod udp;
 
+pub use copy::both_ways;
+
 use doorstep_net::{Drain, Io};
 use doorstep_proto::tunnel::{Claim, Code};
 

@@ -59,7 +59,10 @@ impl Registry {
                     "They expire by themselves; wait for it.",
                 ));
             }
-            let limits = options.limits(book.agents.get(&name).filter(|agent| !agent.is_revoked()));
+            let limits = {
+                let known = book.agents.get(&name).filter(|agent| !agent.is_revoked());
+                options.limits(known, &inner.settings.load().limits)
+            };
             book.invitations.insert(id, InvitationRecord { agent: name, expires, limits, used_by: None });
             let change = book.agents_ledger.changed(move |book| drop(book.invitations.remove(&id)));
             book.agents_ledger.wait(change)
@@ -182,7 +185,7 @@ impl Registry {
                 ));
             }
             let record = book.agents.entry(name.clone());
-            let record = record.or_insert_with(|| AgentRecord::new(AgentLimits::default(), now()));
+            let record = record.or_insert_with(|| AgentRecord::new(inner.settings.load().limits.clone(), now()));
             record.keys.push(KeyRecord { key, comment, added: now(), revoked: false });
             book.keys.insert(key, name.clone());
             let change = book.agents_ledger.changed(move |book| {
@@ -378,8 +381,8 @@ impl Book {
 }
 
 impl InviteOptions {
-    fn limits(self, agent: Option<&AgentRecord>) -> AgentLimits {
-        let usual = agent.map(|agent| (*agent.limits).clone()).unwrap_or_default();
+    fn limits(self, agent: Option<&AgentRecord>, usual: &AgentLimits) -> AgentLimits {
+        let usual = agent.map_or_else(|| usual.clone(), |agent| (*agent.limits).clone());
         AgentLimits {
             names: self.names.unwrap_or(usual.names),
             most_names: self.most_names.unwrap_or(usual.most_names),

@@ -1,6 +1,6 @@
 //! Claims: names and ports, from the wish to what visitors find.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use doorstep_net::BoxFuture;
@@ -128,6 +128,9 @@ impl Inner {
         if let Taken::Name(host) = &wanted {
             if let Some(labels) = self.own_labels(host) {
                 names::check(labels, &quota.patterns)?;
+            }
+            if self.settings.load().reserved.contains(host) {
+                return Err(TunnelError::new(Code::NameNotAllowed, format!("{host} is a site of the relay's own")));
             }
             if book.stopped.contains(host) {
                 return Err(TunnelError::new(Code::Withdrawn, format!("{host} is switched off")));
@@ -307,6 +310,7 @@ impl Inner {
             id,
             claim: wish.claim.clone(),
             carrier: wish.carrier.clone(),
+            attached: OnceLock::new(),
             place: place.clone(),
         }));
         drop(book);

@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -23,6 +24,7 @@ pub struct Lent {
     pub id: u32,
     pub claim: Claim,
     pub carrier: Arc<dyn Carrier>,
+    pub(super) attached: OnceLock<Arc<dyn Any + Send + Sync>>,
     pub(super) place: Arc<Place>,
 }
 
@@ -62,6 +64,15 @@ impl Lent {
             };
             Ok(Io::Other(Box::new(Metered::new(io, pass, lent.place.clone(), datagrams))))
         })
+    }
+
+    /// What whoever passes visitors on keeps with it, made when first asked for: gone when this is. Always of one type.
+    ///
+    /// # Panics
+    /// If asked for another type than before.
+    pub fn attached<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let attached = self.attached.get_or_init(|| Arc::new(make())).clone();
+        attached.downcast().unwrap_or_else(|_| unreachable!("one thing is attached to what is lent"))
     }
 
     /// Counts a request.

@@ -21,6 +21,7 @@ mod options;
 mod places;
 mod proof;
 mod report;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -47,6 +49,7 @@ pub use meter::{Meter, StreamPass, Usage};
 pub use options::{InviteOptions, RegistryOptions};
 pub use proof::{DomainLookup, SystemLookup};
 pub use report::{AgentReport, KeyReport, NameReport, SessionReport};
+pub use settings::RegistrySettings;
 
 pub(crate) use agent::sha256;
 pub(crate) use lent::Place;
@@ -64,6 +67,7 @@ pub struct Registry(Arc<Inner>);
 
 struct Inner {
     options: RegistryOptions,
+    settings: ArcSwap<RegistrySettings>,
     domain: Hostname,
     identity: RelayIdentity,
     /// Known to this relay only: invitations and stable names are made with it.
@@ -116,7 +120,9 @@ impl Registry {
         let writer = Some(memory.start(lock, domain.to_string(), reread).map_err(io)?);
         let leases = Leases::new(options.bind.clone());
         let proofs = Semaphore::new(PROOFS);
-        let inner = Inner { options, domain, identity, secret, memory, places, leases, events, proofs, writer };
+        let settings = ArcSwap::default();
+        let inner =
+            Inner { options, settings, domain, identity, secret, memory, places, leases, events, proofs, writer };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -140,6 +146,16 @@ impl Registry {
 
     pub fn domain(&self) -> &Hostname {
         &self.0.domain
+    }
+
+    /// Ports that may be lent.
+    pub fn ports(&self) -> std::ops::RangeInclusive<u16> {
+        self.0.options.ports.clone()
+    }
+
+    /// From now on.
+    pub fn set(&self, settings: RegistrySettings) {
+        self.0.settings.store(Arc::new(settings));
     }
 
     pub fn identity(&self) -> &RelayIdentity {

@@ -1,6 +1,6 @@
 //! The configuration: read with everything it names, and checked whole.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use doorstep_config::{Privileges, Sources};
 use doorstep_model::Spec;
@@ -9,12 +9,38 @@ use rustix::process::geteuid;
 use crate::exit::{Code, Failure};
 use crate::up::voice::Voice;
 
+/// Where the configuration is from.
+#[derive(Clone, Debug)]
+pub enum Written {
+    File(PathBuf),
+    /// It is what a command line said, as if it stood in a file at `place`.
+    Told {
+        place: PathBuf,
+        text: String,
+    },
+}
+
+impl Written {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Told { place: path, .. } => path,
+        }
+    }
+
+    fn gather(&self) -> Sources {
+        match self {
+            Self::File(path) => Sources::gather(path),
+            Self::Told { place, text } => Sources::gather_text(place, text),
+        }
+    }
+}
+
 /// Reads and checks.
 ///
 /// # Errors
 /// Everything that is wrong, as it will be shown to a person.
-pub fn load(path: &Path, voice: &Voice) -> Result<(Sources, Spec), Failure> {
-    let sources = Sources::gather(path);
+pub fn load(written: &Written, voice: &Voice) -> Result<(Sources, Spec), Failure> {
+    let sources = written.gather();
     let outcome = doorstep_config::parse(&sources, privileges());
     let text = outcome.render(false);
     match outcome.spec {
@@ -24,7 +50,7 @@ pub fn load(path: &Path, voice: &Voice) -> Result<(Sources, Spec), Failure> {
             }
             Ok((sources, spec))
         }
-        None => Err(wrong(path, &text)),
+        None => Err(wrong(written.path(), &text)),
     }
 }
 

@@ -28,6 +28,7 @@ use doorstep_supervise as supervise;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use self::configuration::Written;
 use self::handover::Handover;
 use self::sockets::Sockets;
 use self::stamps::Stamps;
@@ -55,7 +56,7 @@ pub enum Event {
 
 /// How it was started.
 pub struct Options {
-    pub config: PathBuf,
+    pub config: Written,
     pub dirs: Dirs,
     /// Who the worker becomes: uid and gid, when this is root.
     pub worker_user: Option<(u32, u32)>,
@@ -78,7 +79,7 @@ impl Begin {
     ///
     /// # Errors
     /// What is wrong with it, all of it.
-    pub fn fresh(config: &std::path::Path, voice: &Voice) -> Result<Self, Failure> {
+    pub fn fresh(config: &Written, voice: &Voice) -> Result<Self, Failure> {
         configuration::load(config, voice).map(|(sources, spec)| Self::Fresh(sources, spec))
     }
 

@@ -12,6 +12,7 @@ use crate::control::protocol::{
     App, Certificate, Found, Instance, InstanceState, Job, Listener as Listening, Site, Status, Traffic, Upstream,
     Worker,
 };
+use crate::control::relay_status::Relay;
 use crate::up::link::Question;
 
 /// What a worker says of itself.
@@ -23,6 +24,7 @@ pub struct WorkerStatus {
     /// By the site's name.
     pub sites: HashMap<String, Traffic>,
     pub upstreams: Vec<Upstream>,
+    pub relay: Option<Relay>,
     pub certificates: Vec<Certificate>,
 }
 
@@ -39,7 +41,7 @@ impl Supervisor {
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            config: self.options.config.clone(),
+            config: self.options.config.path().to_owned(),
             state: dirs.state.clone(),
             started_at: seconds(self.began),
             uptime_seconds: SystemTime::now().duration_since(self.began).unwrap_or_default().as_secs(),
@@ -53,6 +55,7 @@ impl Supervisor {
             apps: Vec::new(),
             jobs: jobs.into_iter().map(job).collect(),
             upstreams: worker.upstreams,
+            relay: worker.relay,
             certificates: worker.certificates,
             findings: self
                 .findings

@@ -43,12 +43,14 @@ impl Serving {
         }
         let snapshot = self.telemetry.snapshot();
         let certificates = self.certificates();
-        self.samples.set(&self.numbers, self.plane.open_connections(), &upstreams, &certificates);
+        let relay = self.relay.as_ref().map(|relay| relay.status());
+        self.samples.set(&self.numbers, self.plane.open_connections(), (&upstreams, &certificates, relay.as_ref()));
         WorkerStatus {
             confined: self.spec.daemon.sandbox,
             traffic: metrics::total(&snapshot, self.plane.open_connections()),
             sites: metrics::sites(&snapshot),
             upstreams,
+            relay,
             certificates,
         }
     }

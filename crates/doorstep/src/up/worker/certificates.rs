@@ -1,19 +1,7 @@
 //! Which certificates the sites need.
 
-use std::sync::Arc;
-
-use doorstep_certs::{CertName, CertRequest, ManagerOptions};
-use doorstep_model::{CertificateSource, Finding, HostPolicy, Spec};
-
-use crate::up::dirs::Dirs;
-
-/// What the manager of certificates works with.
-pub fn options(spec: &Spec, dirs: &Dirs, report: impl Fn(Finding) + Send + Sync + 'static) -> ManagerOptions {
-    ManagerOptions {
-        report: Arc::new(report),
-        ..ManagerOptions::new(dirs.tls(), spec.issuance.clone(), requests(spec))
-    }
-}
+use doorstep_certs::{CertName, CertRequest};
+use doorstep_model::{CertificateSource, HostPolicy, Spec};
 
 /// One request for each site that is served over TLS.
 pub fn requests(spec: &Spec) -> Vec<CertRequest> {

@@ -6,6 +6,7 @@ mod guards;
 mod kept;
 mod members;
 mod metrics;
+mod relay;
 mod routes;
 mod samples;
 mod serving;

@@ -25,6 +25,7 @@ use super::guards::KeptGuards;
 use super::kept::Kept;
 use super::members::AppMembers;
 use crate::control::protocol::Found;
+use crate::relay::Relaying;
 use crate::up::link::FromWorker;
 
 /// Makes route tables, and keeps what may outlive one: pools with their health and connections, folders
@@ -40,6 +41,8 @@ pub struct Builder {
     /// Pools of the table made last whose members the configuration names.
     fixed: Vec<(String, Arc<PoolService>)>,
     statics: HashMap<AppName, StaticFiles>,
+    /// And what our own question is answered with, by which a relay sees whether its names lead here.
+    relay: Option<(Arc<Relaying>, String)>,
 }
 
 /// Where an app's collected static files are served, shared with the services of each table.
@@ -58,7 +61,7 @@ impl Drop for CheckedPool {
 }
 
 impl Builder {
-    pub fn new(telemetry: Arc<Telemetry>, answers: Http01Answers) -> Self {
+    pub fn new(telemetry: Arc<Telemetry>, answers: Http01Answers, relay: Option<(Arc<Relaying>, String)>) -> Self {
         Self {
             telemetry,
             answers,
@@ -69,7 +72,12 @@ impl Builder {
             guards: KeptGuards::default(),
             fixed: Vec::new(),
             statics: HashMap::new(),
+            relay,
         }
+    }
+
+    pub fn nonce(&self) -> Option<&str> {
+        self.relay.as_ref().map(|(_, nonce)| nonce.as_str())
     }
 
     /// Compiles the sites. [`Self::settle`] follows when the table is in force.
@@ -87,13 +95,13 @@ impl Builder {
         let answers = self.answers.clone();
         let secure = spec.listeners.iter().filter(|listener| listener.tls == TlsPolicy::Sites);
         let mut table = RouteTable::new(TableOptions {
-            beacon: None,
+            beacon: self.nonce().map(str::to_owned),
             challenges: Some(Arc::new(move |token| answers.lookup(token))),
             https_port: secure.map(|listener| listener.address.port()).find(|port| *port != 0),
             trusted_proxies: spec.daemon.trusted_proxies.clone(),
             request_ids: true,
             strangers: Strangers::Quiet,
-            dynamic: None,
+            dynamic: self.relay.as_ref().map(|(relay, _)| relay.hosts()),
         });
         for site in &spec.sites {
             let routes = self.site(site, members).with_context(|| format!("site {}", site.name))?;
@@ -150,6 +158,10 @@ impl Builder {
         let service = match &self.uplink {
             Some((_, uplink)) => uplink.wrap(service),
             None => service,
+        };
+        let service = match &self.relay {
+            Some((relay, _)) if site.answers_to(relay.registry.domain()) => relay.in_front_of(service),
+            _ => service,
         };
         let mut routes = SiteRoutes::of(site, []);
         routes.routes = vec![(Matcher::any(), service)];

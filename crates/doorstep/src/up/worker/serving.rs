@@ -7,22 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use doorstep_certs::{CertTable, Http01Answers, Manager};
+use doorstep_certs::{CertTable, Http01Answers, Manager, ManagerOptions};
 use doorstep_config::Privileges;
 use doorstep_http::Engine;
 use doorstep_http::limits::Limits;
 use doorstep_model::{AppName, Finding, Listener, Spec, TlsPolicy};
-use doorstep_net::{Patience, Quota, TlsSelect, raise_descriptor_limit};
+use doorstep_net::{Handler, Patience, Quota, TlsSelect, raise_descriptor_limit};
 use doorstep_telemetry::Telemetry;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::members::AppMembers;
+use super::relay::Wanted;
 use super::routes::Builder;
 use super::samples::Samples;
-use super::{Says, certificates};
+use super::{Says, relay};
 use crate::control::protocol::Found;
 use crate::limits::LAST_ACCEPT;
 use crate::plane::{self, Plane};
+use crate::relay::Relaying;
 use crate::up::dirs::Dirs;
 use crate::up::link::{FromWorker, Numbers, Reader, Socket, Start, ToWorker};
 use crate::up::{shape, supervisor};
@@ -40,6 +43,12 @@ pub struct Serving {
     pub(super) samples: Samples,
     /// Looks after certificates, once this worker is the one to do it.
     managing: Option<JoinHandle<()>>,
+    pub(super) relay: Option<Arc<Relaying>>,
+    wanted: Wanted,
+    /// Lets the manager know of names that agents claim.
+    following: Option<JoinHandle<()>>,
+    /// Where it is asked over plain HTTP.
+    plain_port: Option<u16>,
     pub(super) privileges: Privileges,
     pub(super) generation: u64,
     pub(super) says: Says,
@@ -62,12 +71,22 @@ impl Serving {
         let source = samples.clone();
         telemetry.add_samples(move || source.get());
         let (table, answers) = (CertTable::new()?, Http01Answers::default());
-        let manager = Manager::new(certificates::options(&spec, &dirs, report), table.clone(), answers.clone());
+        let relay = relaying(&start, &spec, &dirs, &table)?;
+        let wanted = Wanted::new(&spec, relay.clone());
+        wanted.look();
+        let options = ManagerOptions {
+            report: Arc::new(report),
+            ..ManagerOptions::new(dirs.tls(), spec.issuance.clone(), wanted.requests())
+        };
+        let manager = Manager::new(options, table.clone(), answers.clone());
         let mut members = AppMembers::default();
-        let mut builder = Builder::new(telemetry.clone(), answers);
+        let lent = relay.clone().map(|relay| Ok::<_, anyhow::Error>((relay, relay::nonce()?))).transpose()?;
+        let mut builder = Builder::new(telemetry.clone(), answers, lent);
         let engine = Engine::new(builder.table(&spec, &mut members)?, telemetry.clone(), Limits::default());
         builder.settle();
-        let plane = plane_of(&start, &spec, &engine, &table, &telemetry)?;
+        let plain_port = relay::port(&start, &spec, &TlsPolicy::Plain);
+        let plane = plane_of(&start, &spec, &engine, (&table, relay.as_deref()), &telemetry)?;
+        let following = relay.as_ref().map(|relay| relay::follow(relay, wanted.clone(), manager.clone()));
         let (generation, privileges, says) = (start.generation, start.privileges, says.clone());
         Ok(Self {
             privileges,
@@ -81,6 +100,10 @@ impl Serving {
             members,
             telemetry,
             manager,
+            relay,
+            wanted,
+            following,
+            plain_port,
             generation,
             says,
         })
@@ -96,7 +119,12 @@ impl Serving {
         self.builder.settle();
         let apps: Vec<AppName> = spec.apps.iter().map(|app| app.name.clone()).collect();
         self.members.retain(&apps);
-        self.manager.update(spec.issuance.clone(), certificates::requests(&spec));
+        if let (Some(relay), Some(of_relay)) = (&self.relay, &spec.relay) {
+            relay.configure(of_relay, &spec.sites);
+        }
+        self.wanted.set(&spec);
+        self.wanted.look();
+        self.manager.update(spec.issuance.clone(), self.wanted.requests());
         self.telemetry.set_logs(&spec.daemon.access_logs)?;
         self.telemetry.set_sites(&spec.sites);
         (self.spec, self.generation) = (spec, generation);
@@ -117,18 +145,31 @@ impl Serving {
     }
 
     fn lead(&mut self) {
+        if self.managing.is_some() {
+            return;
+        }
         let manager = self.manager.clone();
-        self.managing.get_or_insert_with(|| tokio::spawn(async move { manager.run().await }));
+        self.managing = Some(tokio::spawn(async move { manager.run().await }));
+        if let (Some(relay), Some(nonce)) = (&self.relay, self.builder.nonce()) {
+            relay.lead();
+            tokio::spawn(relay::advise(relay.clone(), self.plain_port, nonce.to_owned(), self.says.clone()));
+        }
     }
 
     /// Accepts no more, and finishes what is in flight, within `most`.
     pub async fn drain(mut self, most: Duration, mut reader: Reader) {
+        if let Some(relay) = &self.relay {
+            relay.retire();
+        }
         self.plane.drain(Patience::Gentle);
         if tokio::time::timeout(LAST_ACCEPT, self.plane.accepts_no_more()).await.is_ok() {
             let _ = self.says.send(FromWorker::AcceptsNoMore);
         }
         if let Some(managing) = self.managing.take() {
             managing.abort();
+        }
+        if let Some(following) = self.following.take() {
+            following.abort();
         }
         let deadline = tokio::time::Instant::now() + most;
         let mut hears = true;
@@ -155,9 +196,10 @@ fn plane_of(
     start: &Start,
     spec: &Spec,
     engine: &Engine,
-    table: &CertTable,
+    (table, relay): (&CertTable, Option<&Relaying>),
     telemetry: &Arc<Telemetry>,
 ) -> anyhow::Result<Plane> {
+    let select: Arc<dyn TlsSelect> = relay.map_or_else(|| Arc::new(table.clone()) as _, Relaying::select);
     let threads = supervisor::threads(spec).max(1);
     let most = spec.listeners.iter().filter_map(|listener| listener.max_connections).min();
     let quota = Quota::new(raise_descriptor_limit().min(most.unwrap_or(usize::MAX)));
@@ -171,16 +213,27 @@ fn plane_of(
         let socket = TcpListener::from(unsafe { OwnedFd::from_raw_fd(*fd) });
         let Some(listener) = listeners.get(address) else { continue };
         socket.set_nonblocking(true).context("a listening socket")?;
-        let tls = (listener.tls == TlsPolicy::Sites).then(|| Arc::new(table.clone()) as Arc<dyn TlsSelect>);
-        let engine = match &metrics {
-            Some((of, metrics)) if of == address => metrics.clone(),
-            _ => engine.clone(),
+        let tls = (listener.tls == TlsPolicy::Sites).then(|| select.clone());
+        let handler: Arc<dyn Handler> = match &metrics {
+            Some((of, metrics)) if of == address => Arc::new(metrics.clone()),
+            _ => Arc::new(engine.clone()),
         };
         // There may be more sockets than threads, after the number of threads was made smaller: each has to be served.
         let turn = turns.entry(*address).or_default();
         let proxy_from = listener.proxy_from.clone().into();
-        sockets[*turn % threads].push(plane::Socket { listener: socket, tls, engine, proxy_from });
+        sockets[*turn % threads].push(plane::Socket { listener: socket, tls, handler, proxy_from });
         *turn += 1;
     }
-    Ok(Plane::start(sockets, quota)?)
+    let registry = relay.map(|relay| relay.registry.clone());
+    let began = move || registry.iter().for_each(|registry| registry.add_runtime(Handle::current()));
+    Ok(Plane::start(sockets, quota, began)?)
+}
+
+/// The relay, where there is one.
+fn relaying(start: &Start, spec: &Spec, dirs: &Dirs, table: &CertTable) -> anyhow::Result<Option<Arc<Relaying>>> {
+    let Some(relay) = &spec.relay else { return Ok(None) };
+    let port = relay::port(start, spec, &TlsPolicy::Sites).unwrap_or(443);
+    let relaying = Relaying::open(relay, &dirs.relay(), &dirs.tls(), table, port)?;
+    relaying.configure(relay, &spec.sites);
+    Ok(Some(Arc::new(relaying)))
 }

@@ -1,0 +1,99 @@
+//! The way from a request to an agent: a lane for each name that is lent, by which its streams are used again.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use doorstep_model::{Upstream, UpstreamAddr};
+use doorstep_net::{BoxFuture, Connect, ConnectError, Io};
+use doorstep_proto::tunnel::Code;
+use doorstep_proxy::{Lane, ProxyError};
+use doorstep_tunnel::registry::{Found, Lent};
+use doorstep_tunnel::{OpenFailed, Visitor};
+
+use super::hold::Waiting;
+use crate::limits::RELAY_AGAIN;
+
+/// The lane of what is lent; it ends with it. So no stream to one agent is ever used for another.
+pub fn of(lent: &Arc<Lent>, waiting: &Arc<Waiting>, hold: Duration) -> Arc<Lane> {
+    lent.attached(|| {
+        let host = lent.host.clone();
+        let addr = UpstreamAddr::Tcp { host: host.to_string(), port: 80 };
+        let road = Road { lent: Arc::downgrade(lent), host, waiting: waiting.clone(), hold };
+        Lane::new(Upstream::plain(addr, &lent.host), Arc::new(road))
+    })
+}
+
+/// Why no stream could be opened, if that is what went wrong.
+pub fn why(error: &ProxyError) -> Option<OpenFailed> {
+    match error {
+        ProxyError::Connect(ConnectError::Io { source, .. }) => source.get_ref()?.downcast_ref().copied(),
+        _ => None,
+    }
+}
+
+/// Opens streams to the agent that has a name: to the one that has it now, or in a moment.
+struct Road {
+    lent: Weak<Lent>,
+    host: Arc<str>,
+    waiting: Arc<Waiting>,
+    hold: Duration,
+}
+
+impl Road {
+    async fn open(&self) -> Result<Io, OpenFailed> {
+        let until = Instant::now() + self.hold;
+        let mut lent = self.lent.upgrade();
+        let mut last = OpenFailed { code: Code::Lost, retriable: true };
+        loop {
+            if let Some(lent) = &lent {
+                match lent.open(anybody()).await {
+                    Ok(io) => return Ok(io),
+                    Err(failed) if failed.retriable && is_of_the_session(failed.code) => last = failed,
+                    Err(failed) => return Err(failed),
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(last);
+            }
+            // A session that breaks may not have noticed yet.
+            let before = lent.as_ref().map(|lent| lent.session);
+            match self.waiting.returned(&self.host, left).await {
+                Some(Found::Lent(now)) => {
+                    if before == Some(now.session) {
+                        tokio::time::sleep(RELAY_AGAIN).await;
+                    }
+                    lent = Some(now);
+                }
+                _ => return Err(last),
+            }
+        }
+    }
+}
+
+impl Connect for Road {
+    fn connect<'a>(&'a self, _: &'a Upstream) -> BoxFuture<'a, Result<Io, ConnectError>> {
+        Box::pin(async move {
+            self.open().await.map_err(|failed| ConnectError::Io {
+                address: self.host.to_string(),
+                source: io::Error::new(io::ErrorKind::NotConnected, failed),
+            })
+        })
+    }
+}
+
+/// Whether the session is to blame, so that the next one may do better; an app that does not answer will not do so the sooner.
+fn is_of_the_session(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::DialRefused | Code::DialTimeout | Code::DialForbidden | Code::TooManyStreams | Code::UnknownClaim
+    )
+}
+
+/// A stream for requests serves many visitors; who each is stands in the request.
+fn anybody() -> Visitor {
+    let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+    Visitor { peer: nobody, local: nobody, tls: None }
+}
