@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use tokio::io::ReadBuf;
 
-use super::Pace;
+use super::pace::{Level, Pace};
 use crate::limits::{BACKLOG, BACKLOG_PAUSE, BACKLOG_PIECES, SESSION_BACKLOG};
 
 /// What arrived on a channel and waits for its reader. Filled by the session, which never waits for it.
@@ -21,8 +21,8 @@ struct State {
     pieces: VecDeque<Bytes>,
     bytes: usize,
     end: Option<End>,
-    /// Counted by the [`Pace`] as one with a backlog.
-    congested: bool,
+    /// What the [`Pace`] knows of it.
+    level: Level,
     /// Counted by the [`Pace`] as one that waits for an answer.
     awaiting: bool,
     /// Nobody reads any more.
@@ -69,9 +69,8 @@ impl Backlog {
         state.bytes += bytes.len();
         self.pace.holds(bytes.len());
         state.pieces.push_back(Bytes::copy_from_slice(bytes));
-        if state.bytes > BACKLOG_PAUSE && !std::mem::replace(&mut state.congested, true) {
-            self.pace.congested(true);
-        } else if !state.congested {
+        state.level(&self.pace);
+        if state.level == Level::NONE {
             self.pace.arrived();
         }
         wake(&mut state.reader);
@@ -123,7 +122,7 @@ impl Backlog {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         state.writer = Some(cx.waker().clone());
-        if !state.congested && !std::mem::replace(&mut state.awaiting, true) {
+        if state.level == Level::NONE && !std::mem::replace(&mut state.awaiting, true) {
             self.pace.awaits();
         }
         Ok(())
@@ -144,10 +143,7 @@ impl Backlog {
                 state.pieces.pop_front();
             }
         }
-        if state.congested && state.bytes <= BACKLOG_PAUSE / 2 {
-            state.congested = false;
-            self.pace.congested(false);
-        }
+        state.level(&self.pace);
         if buf.remaining() < before || before == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -163,6 +159,14 @@ impl Backlog {
 }
 
 impl State {
+    fn level(&mut self, pace: &Pace) {
+        let is_over = self.abandoned || matches!(self.end, Some(End::Closed { .. }));
+        let level = if is_over { Level::NONE } else { Level::of(self.bytes, self.level) };
+        if level != self.level {
+            pace.backlog(std::mem::replace(&mut self.level, level), level);
+        }
+    }
+
     fn close(&mut self, pace: &Pace) {
         let clean = matches!(self.end, Some(End::Finished | End::Closed { clean: true }));
         self.end = Some(End::Closed { clean });
@@ -173,9 +177,7 @@ impl State {
 
     /// Nothing of this channel is to make the session pause, or keep it from it.
     fn calm(&mut self, pace: &Pace) {
-        if std::mem::take(&mut self.congested) {
-            pace.congested(false);
-        }
+        pace.backlog(std::mem::take(&mut self.level), Level::NONE);
         if std::mem::take(&mut self.awaiting) {
             pace.answered();
         }

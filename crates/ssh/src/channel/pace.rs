@@ -3,12 +3,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::limits::{AWAITING, IN_USE, PAUSE, PAUSE_SLICE};
+use crate::limits::{AWAITING, BACKLOG, BACKLOG_CALM, BACKLOG_PAUSE, IN_USE, PAUSE, PAUSE_SLICE, PAUSES_IN_USE};
 
 /// Decides how eagerly a session's socket is read, and can end it.
 #[derive(Default)]
@@ -20,8 +21,8 @@ pub(crate) struct Pace {
 
 #[derive(Default)]
 struct State {
-    /// Channels with a backlog.
-    congested: usize,
+    /// How many channels have a backlog of each level; the first is of none, and not counted.
+    backlogs: [usize; LEVELS],
     /// Until when another channel counts as in use.
     in_use: Option<Instant>,
     /// Channels without a backlog that were written to and have not answered, and until when that counts.
@@ -45,11 +46,16 @@ impl Pace {
         self.state.lock().ended
     }
 
-    /// One more channel has a backlog, or one fewer.
-    pub fn congested(&self, more: bool) {
+    /// A channel's backlog went from one level to another.
+    pub fn backlog(&self, from: Level, to: Level) {
         let mut state = self.state.lock();
-        state.congested = if more { state.congested + 1 } else { state.congested.saturating_sub(1) };
-        if state.congested == 0 {
+        if let Some(count) = state.backlogs.get_mut(from.0).filter(|_| from != Level::NONE) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = state.backlogs.get_mut(to.0).filter(|_| to != Level::NONE) {
+            *count += 1;
+        }
+        if to < from {
             wake(&mut state.reader);
         }
     }
@@ -87,15 +93,38 @@ impl Pace {
     }
 
     #[cfg(test)]
-    fn pauses(&self) -> bool {
-        self.state.lock().pauses()
+    fn pause(&self) -> Option<Duration> {
+        self.state.lock().pause()
     }
 }
 
 impl State {
-    fn pauses(&self) -> bool {
+    /// How long to pause after each slice.
+    fn pause(&self) -> Option<Duration> {
+        let worst = self.backlogs.iter().rposition(|count| *count > 0)?;
         let later = |until: Option<Instant>| until.is_some_and(|until| until > Instant::now());
-        self.congested > 0 && !later(self.in_use) && !(self.awaiting > 0 && later(self.awaited))
+        let in_use = later(self.in_use) || self.awaiting > 0 && later(self.awaited);
+        if in_use { PAUSES_IN_USE.get(worst).copied().flatten() } else { Some(PAUSE) }
+    }
+}
+
+/// How large a channel's backlog is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Level(usize);
+
+const LEVELS: usize = PAUSES_IN_USE.len();
+
+impl Level {
+    pub const NONE: Self = Self(0);
+
+    /// `before` keeps a backlog from coming and going all the time.
+    pub fn of(bytes: usize, before: Self) -> Self {
+        match bytes {
+            ..=BACKLOG_CALM => Self::NONE,
+            ..=BACKLOG_PAUSE if before == Self::NONE => Self::NONE,
+            // The upper three quarters of what a channel may have.
+            _ => Self((1 + bytes * 4 / BACKLOG).min(LEVELS - 1)),
+        }
     }
 }
 
@@ -127,16 +156,22 @@ impl<S> Paced<S> {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
             state.reader = Some(cx.waker().clone());
-            if !state.pauses() {
+            let Some(pause) = state.pause() else {
                 self.pause = None;
                 return Poll::Ready(Ok(()));
+            };
+            if self.slice > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            // A pause that has begun is cut short where it would be shorter by now.
+            let end = Instant::now() + pause;
+            if self.pause.as_ref().is_none_or(|sleep| sleep.deadline() > end) {
+                self.pause = Some(Box::pin(tokio::time::sleep_until(end)));
             }
         }
-        if self.slice > 0 {
-            return Poll::Ready(Ok(()));
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(cx));
         }
-        let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(PAUSE)));
-        std::task::ready!(pause.as_mut().poll(cx));
         self.pause = None;
         self.slice = PAUSE_SLICE;
         Poll::Ready(Ok(()))
@@ -181,20 +216,34 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    const SOME: Level = Level(1);
+
     #[tokio::test]
-    async fn pauses_only_while_no_other_channel_is_in_use() {
+    async fn pauses_for_long_only_while_no_other_channel_is_in_use() {
         let pace = Pace::default();
-        assert!(!pace.pauses());
-        pace.congested(true);
-        assert!(pace.pauses());
+        assert_eq!(pace.pause(), None);
+        pace.backlog(Level::NONE, SOME);
+        assert_eq!(pace.pause(), Some(PAUSE));
         pace.awaits();
-        assert!(!pace.pauses(), "a visitor waits for an answer");
+        assert_eq!(pace.pause(), None, "a visitor waits for an answer");
         pace.answered();
-        assert!(pace.pauses());
+        assert_eq!(pace.pause(), Some(PAUSE));
         pace.arrived();
-        assert!(!pace.pauses(), "another channel is in use");
-        pace.congested(false);
-        assert!(!pace.pauses());
+        assert_eq!(pace.pause(), None, "another channel is in use");
+        let much = Level::of(BACKLOG, SOME);
+        pace.backlog(SOME, much);
+        assert!(pace.pause().is_some_and(|pause| pause < PAUSE), "a large backlog slows even then");
+        pace.backlog(much, Level::NONE);
+        assert_eq!(pace.pause(), None);
+    }
+
+    #[test]
+    fn levels_of_backlogs() {
+        assert_eq!(Level::of(BACKLOG_PAUSE, Level::NONE), Level::NONE);
+        assert_eq!(Level::of(BACKLOG_PAUSE + 1, Level::NONE), SOME);
+        assert_eq!(Level::of(BACKLOG_PAUSE, SOME), SOME);
+        assert_eq!(Level::of(BACKLOG_CALM, SOME), Level::NONE);
+        assert_eq!(Level::of(BACKLOG, SOME), Level(LEVELS - 1));
     }
 
     #[tokio::test]
@@ -202,13 +251,13 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(64);
         let pace = Arc::new(Pace::default());
         let mut paced = Paced::new(ours, pace.clone());
-        pace.congested(true);
+        pace.backlog(Level::NONE, SOME);
         theirs.write_all(b"x").await.unwrap();
         let mut byte = [0];
         let mut read = std::pin::pin!(paced.read(&mut byte));
         let early = std::future::poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
         assert!(early.is_pending());
-        pace.congested(false);
+        pace.backlog(SOME, Level::NONE);
         assert_eq!(read.await.unwrap(), 1);
     }
 

@@ -141,6 +141,12 @@ impl Gateway {
         self.0.public.fingerprint(HashAlg::Sha256).to_string()
     }
 
+    /// The gateway's public key, as a line of known_hosts has it after the name.
+    pub fn public_line(&self) -> String {
+        // A key that was read from its text can be written again.
+        self.0.public.to_openssh().unwrap_or_default()
+    }
+
     /// Accepts until the drain starts. Never waits for a peer, and no accept error ends it.
     pub async fn accept(&self, listener: TcpListener, drain: Drain) {
         let started = drain.started();

@@ -56,13 +56,14 @@ async fn session(
         let config = Arc::new(config(&hosts));
         let pace = Arc::new(Pace::default());
         let paced = BufReader::with_capacity(READ_BUFFER, Paced::new(socket, pace.clone()));
+        let ends = EndsWithThis(pace.clone());
         let events = Events::new(plan, hosts, pace, said.clone(), fault.clone());
         let ports = events.ports();
         let mut handle = client::connect_stream(config, paced, events).await.map_err(lost)?;
         keys::authenticate(&mut handle, server, &keys.keys).await?;
-        Ok((handle, ports, address))
+        Ok((handle, ports, address, ends))
     };
-    let (handle, ports, address) = tokio::time::timeout(CONNECT, opening)
+    let (handle, ports, address, _ends) = tokio::time::timeout(CONNECT, opening)
         .await
         .unwrap_or_else(|_| Err(Fault::Unreachable("it does not answer in time".to_owned())))?;
     let _ = said.send(Said::Authenticated(address)).await;
@@ -84,6 +85,15 @@ async fn session(
         read_output(&handle, said).await?;
     }
     handle.await.map_err(lost)
+}
+
+/// russh's session runs in a task of its own, which lives as long as anybody holds one of its channels.
+struct EndsWithThis(Arc<Pace>);
+
+impl Drop for EndsWithThis {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 fn config(hosts: &hosts::Hosts) -> client::Config {
