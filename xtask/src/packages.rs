@@ -30,8 +30,8 @@ pub const TESTS: &[Need] = &[
     need("ip", "iproute2", "end-to-end tests of addresses"),
     need("nft", "nftables", "end-to-end tests of firewalls, and the home router of those of tunnels"),
     need("iperf3", "iperf3", "end-to-end tests of lent TCP and UDP ports"),
-    need("sshd", "openssh-server", "end-to-end tests of tunnels through an ssh server"),
-    need("ssh", "openssh-client", "end-to-end tests of tunnels by ssh"),
+    need("sshd", "openssh-server", "tests of tunnels through an ssh server"),
+    need("ssh", "openssh-client", "tests of tunnels by ssh, both ways"),
     need("systemd-analyze", "systemd", "the test of the systemd unit"),
 ];
 

@@ -108,3 +108,7 @@ pub const VISITORS: usize = 1024;
 pub const PROBE: Duration = Duration::from_secs(4);
 /// How long the program has to end after it was asked to.
 pub const END: Duration = Duration::from_secs(2);
+/// How long visitors under way have to finish when the agent leaves.
+pub const LEAVE: Duration = Duration::from_secs(10);
+/// Bytes of known_hosts that are read.
+pub const KNOWN_HOSTS: u64 = 4 * 1024 * 1024;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use doorstep_model::UpstreamAddr;
 use doorstep_net::{BoxFuture, Conn, Drain, Handler, Patience};
 use doorstep_proto::tunnel::Claim;
-use doorstep_ssh::client::{Builtin, ClientOptions, Fault, Handle, Program, Server, prepare, start};
+use doorstep_ssh::client::{Builtin, ClientOptions, Fault, Handle, Key, KnownHosts, Program, Server, prepare, start};
 use doorstep_tunnel::{AgentEvent, Sink, Target};
 use fixtures::{Lab, Sshd, app, children_with, free_port, kill, program, soon};
 use tokio::net::TcpStream;
@@ -27,7 +27,7 @@ fn options(lab: &Lab, sshd: &Sshd, key: &str) -> ClientOptions {
 
 /// The built-in client logs in as whoever runs the tests, too.
 fn builtin(lab: &Lab, sshd: &Sshd, key: &str) -> ClientOptions {
-    let keys = Builtin { keys: vec![lab.path(key)], known_hosts: Some(lab.path("known")) };
+    let keys = Builtin { keys: vec![Key::File(lab.path(key))], known_hosts: KnownHosts::File(lab.path("known")) };
     let user = std::process::Command::new("id").arg("-un").output().unwrap().stdout;
     let user = Some(String::from_utf8(user).unwrap().trim().to_owned());
     let server = Server { user, host: sshd.address.ip().to_string(), port: Some(sshd.address.port()) };

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 
-use doorstep_model::UpstreamAddr;
+use doorstep_model::{Secret, UpstreamAddr};
 use doorstep_net::{DrainControl, Io, Patience};
 use doorstep_proto::tunnel::{Claim, Code};
-use doorstep_ssh::client::{Builtin, ClientOptions, Program, Server, start};
+use doorstep_ssh::client::{Builtin, ClientOptions, Key, KnownHosts, Program, Server, start};
 use doorstep_ssh::server::{Gateway, GatewayOptions, LogLines, Surroundings};
 use doorstep_tunnel::registry::{Found, RegistryOptions};
 use doorstep_tunnel::{AgentEvent, Registry, Sink, Target, Visitor};
@@ -326,7 +326,9 @@ async fn our_own_agent_learns_the_address_from_the_gateway() {
         arguments: site.lab.arguments("user"),
         ..ClientOptions::new(server("anybody"))
     };
-    let keys = Builtin { keys: vec![site.lab.path("user")], known_hosts: Some(site.lab.path("known")) };
+    let read = |name| std::fs::read_to_string(site.lab.path(name)).unwrap();
+    let keys =
+        Builtin { keys: vec![Key::Text(Secret::new(read("user")))], known_hosts: KnownHosts::Text(read("known")) };
     let builtin = ClientOptions { program: Program::Builtin(keys), ..ClientOptions::new(server("somebody")) };
     for options in [system, builtin] {
         let (events, mut heard) = mpsc::unbounded_channel();

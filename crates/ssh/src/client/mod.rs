@@ -19,7 +19,7 @@ mod words;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use doorstep_model::Via;
+use doorstep_model::{Secret, Via};
 use doorstep_net::{DrainControl, Patience};
 use doorstep_tunnel::{AgentEvent, Target};
 use parking_lot::Mutex;
@@ -65,9 +65,27 @@ pub enum Program {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Builtin {
     /// Private keys; empty for those of `~/.ssh` and of the agent.
-    pub keys: Vec<PathBuf>,
-    /// Keys of servers; `None` for `~/.ssh/known_hosts`.
-    pub known_hosts: Option<PathBuf>,
+    pub keys: Vec<Key>,
+    pub known_hosts: KnownHosts,
+}
+
+/// A private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    File(PathBuf),
+    /// Its text, for whoever may read no files.
+    Text(Secret<String>),
+}
+
+/// Keys of servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KnownHosts {
+    /// `~/.ssh/known_hosts`.
+    #[default]
+    Usual,
+    File(PathBuf),
+    /// A file's text, for whoever may read no files.
+    Text(String),
 }
 
 impl ClientOptions {
@@ -132,7 +150,10 @@ impl Handle {
         self.status.lock().clone()
     }
 
-    /// Takes no more visitors, and closes the session once those under way are served; at once where `patience` says so.
+    /// Takes no more visitors, and closes the session once those under way are served, or [`LEAVE`] is over; at once where
+    /// `patience` says so.
+    ///
+    /// [`LEAVE`]: crate::limits::LEAVE
     pub async fn leave(mut self, patience: Patience) {
         self.drain.start(patience);
         let _ = self.leaving.send(true);

@@ -14,10 +14,10 @@ use super::plan::{Memory, plan};
 use super::probe::{Probe, Reach};
 use super::said::Said;
 use super::urls::{plain, urls};
-use super::visitors::{Door, public};
+use super::visitors::{Door, idle, public};
 use super::{ClientOptions, Fault, Program, Status, Style, builtin, system, words};
 use crate::limits::{
-    AGAIN_FIRST, AGAIN_LAST, CONNECT, FORWARDED, NOTICES, PORT_ATTEMPTS, SESSION_MESSAGES, STOOD, URLS,
+    AGAIN_FIRST, AGAIN_LAST, CONNECT, FORWARDED, LEAVE, NOTICES, PORT_ATTEMPTS, SESSION_MESSAGES, STOOD, URLS,
 };
 
 pub(super) struct Agent {
@@ -36,6 +36,7 @@ pub(super) struct Agent {
     stood: bool,
     /// Where the server lends a port to itself only, or out of our reach, that was said.
     told: Vec<bool>,
+    drain: Drain,
 }
 
 /// How an attempt ended.
@@ -72,13 +73,23 @@ impl Agent {
             events,
             status,
             stood: false,
+            drain,
         }
     }
 
     pub async fn run(mut self, mut left: watch::Receiver<bool>) {
+        let (idle, drain) = (idle(&self.doors), self.drain.clone());
+        let leaving = async {
+            let _ = left.wait_for(|left| *left).await;
+            tokio::select! {
+                () = idle => {}
+                () = drain.hurried() => {}
+                () = sleep(LEAVE) => {}
+            }
+        };
         tokio::select! {
             () = self.forever() => {}
-            _ = left.wait_for(|left| *left) => {}
+            () = leaving => {}
         }
         self.offline(None);
     }

@@ -47,4 +47,12 @@ mod tests {
     fn nothing_commands_the_terminal() {
         assert_eq!(plain("a\u{1b}]0;title\u{7}b\u{1b}[2Jc\u{8}\td"), "abc d");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_server_prints(line in ".{0,120}") {
+            proptest::prop_assert!(!plain(&line).contains(char::is_control));
+            let _ = urls(&line);
+        }
+    }
 }

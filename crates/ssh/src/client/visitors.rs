@@ -46,6 +46,18 @@ impl Door {
     }
 }
 
+/// Ends when no target has a visitor. From then on, none is let in.
+pub(super) fn idle(doors: &[Door]) -> impl Future<Output = ()> + use<> {
+    let places: Vec<_> = doors.iter().map(|door| door.places.clone()).collect();
+    async move {
+        for places in places {
+            let all = places.acquire_many(u32::try_from(VISITORS).unwrap_or(u32::MAX)).await;
+            // Nobody closes it.
+            let _ = all.map(|all| all.forget());
+        }
+    }
+}
+
 /// The public address that visitors connect to, as far as it is known.
 pub(super) fn public(server: Option<SocketAddr>, port: u16) -> SocketAddr {
     SocketAddr::new(server.map_or(Ipv4Addr::UNSPECIFIED.into(), |server| server.ip()), port)

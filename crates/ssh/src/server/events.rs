@@ -112,7 +112,6 @@ impl Handler for Events {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "russh's")]
     async fn pty_request(
         &mut self,
         channel: ChannelId,

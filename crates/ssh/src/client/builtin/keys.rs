@@ -1,37 +1,40 @@
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use russh::MethodKind;
 use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Error, PrivateKeyWithHashAlg, load_secret_key};
-use russh::{MethodKind, MethodSet};
+use russh::keys::{Error, PrivateKeyWithHashAlg, decode_secret_key, load_secret_key};
 
 use super::session::Events;
-use crate::client::{Fault, Server};
+use crate::client::{Fault, Key, Server};
 
 /// Names of keys in `~/.ssh`, as OpenSSH looks for them.
 const USUAL: &[&str] = &["id_ed25519", "id_ecdsa"];
 
-/// Shows the keys of the agent, then `files`, or those of `~/.ssh`, until the server takes one.
-pub(super) async fn authenticate(handle: &mut Handle<Events>, server: &Server, files: &[PathBuf]) -> Result<(), Fault> {
+/// Shows `keys`, or those of the agent and of `~/.ssh`, until the server takes one.
+pub(super) async fn authenticate(handle: &mut Handle<Events>, server: &Server, keys: &[Key]) -> Result<(), Fault> {
     let user = server.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned());
     let mut tried = Tried::default();
-    if files.is_empty() && by_agent(handle, &user, &mut tried).await? {
+    if keys.is_empty() && by_agent(handle, &user, &mut tried).await? {
         return Ok(());
     }
     let home = std::env::home_dir().unwrap_or_default().join(".ssh");
-    let usual = || USUAL.iter().map(|name| home.join(name)).filter(|path| path.exists()).collect();
-    let files: Vec<PathBuf> = if files.is_empty() { usual() } else { files.to_vec() };
-    for file in files {
-        // A few hundred bytes, read once.
-        let key = match load_secret_key(&file, None) {
+    let usual = || USUAL.iter().map(|name| home.join(name)).filter(|path| path.exists()).map(Key::File).collect();
+    let keys: Vec<Key> = if keys.is_empty() { usual() } else { keys.to_vec() };
+    for key in keys {
+        let (read, name) = match &key {
+            // A few hundred bytes, read once.
+            Key::File(path) => (load_secret_key(path, None), path.display().to_string()),
+            Key::Text(text) => (decode_secret_key(text.reveal(), None), "the key".to_owned()),
+        };
+        let key = match read {
             Ok(key) => key,
             Err(Error::KeyIsEncrypted) => {
                 tried.encrypted = true;
                 continue;
             }
-            Err(error) => return Err(Fault::Lost(format!("{} cannot be read: {error}", file.display()))),
+            Err(error) => return Err(Fault::Lost(format!("{name} cannot be read: {error}"))),
         };
         tried.keys += 1;
         let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
@@ -72,12 +75,8 @@ struct Tried {
 impl Tried {
     fn is_taken(&mut self, answer: AuthResult) -> bool {
         if let AuthResult::Failure { remaining_methods, .. } = &answer {
-            self.password_only = !offers(remaining_methods, MethodKind::PublicKey);
+            self.password_only = !remaining_methods.contains(&MethodKind::PublicKey);
         }
         answer.success()
     }
-}
-
-fn offers(methods: &MethodSet, method: MethodKind) -> bool {
-    methods.iter().any(|offered| *offered == method)
 }

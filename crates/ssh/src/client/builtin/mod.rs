@@ -52,7 +52,7 @@ async fn session(
         })?;
         let address = socket.peer_addr().ok();
         socket::prepare(&socket, UNACKNOWLEDGED).map_err(|error| Fault::Unreachable(error.to_string()))?;
-        let hosts = hosts::Hosts::new(&server.host, port, keys.known_hosts.as_deref());
+        let hosts = hosts::Hosts::new(&server.host, port, &keys.known_hosts);
         let config = Arc::new(config(&hosts));
         let pace = Arc::new(Pace::default());
         let paced = BufReader::with_capacity(READ_BUFFER, Paced::new(socket, pace.clone()));

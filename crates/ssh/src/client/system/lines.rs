@@ -191,4 +191,15 @@ mod tests {
             assert_eq!(heard(line), Some(Heard::Fault(fault)), "{line}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_panics(begin in 0..8_usize, rest in "\\PC{0,80}") {
+            let begins = [
+                "", "debug1: ", "Authenticated to ", "Allocated port ", "debug1: remote forward success for: ",
+                "debug1: client_request_forwarded_tcpip: listen ", "Received disconnect from ", "x: Permission denied (",
+            ];
+            let _ = heard(&format!("{}{rest}", begins[begin]));
+        }
+    }
 }
