@@ -25,8 +25,11 @@ pub const MAX_CLAIMS: usize = 1024;
 pub const MAX_OWNERS: usize = 10_000;
 
 /// Our agent asks this often whether the front-end still lives, which also keeps routers from forgetting the connection.
-pub const PING: Duration = Duration::from_secs(20);
-/// How long what was sent may stay unconfirmed by the front-end's computer (TCP_USER_TIMEOUT in tcp(7)).
+pub const PING: Duration = Duration::from_secs(10);
+/// Our front-end asks its back-ends this often.
+pub const PING_BACK_END: Duration = Duration::from_secs(30);
+/// How long what was sent may stay unconfirmed by the computer at the other end (TCP_USER_TIMEOUT in tcp(7)): with the pings,
+/// that is how a path that is dead is noticed.
 pub const SILENCE: Duration = Duration::from_secs(10);
 /// The first pause after a tunnel that ended; each further one doubles, up to [`BACK_OFF_MOST`].
 pub const BACK_OFF: Duration = Duration::from_millis(200);

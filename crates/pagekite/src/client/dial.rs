@@ -6,13 +6,13 @@ use doorstep_proto::pagekite::{parse_tls_answer, tls_request};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::FrontEndAt;
-use crate::limits::{SILENCE, TLS_HANDSHAKE};
+use crate::limits::TLS_HANDSHAKE;
+use crate::link::notice_silence;
 
 /// Makes connections to front-ends.
 pub(super) struct Dialler {
@@ -34,10 +34,7 @@ impl Dialler {
         let addr = UpstreamAddr::Tcp { host: at.host.clone(), port: at.port };
         let plain = Upstream::plain(addr, &at.to_string());
         let mut io = self.connector.connect(&plain).await.map_err(|error| error.to_string())?;
-        if let Io::Tcp(socket) = &io {
-            // A path that is dead is noticed when something was sent and nobody says that it came (tcp(7)).
-            let _ = SockRef::from(socket).set_tcp_user_timeout(Some(SILENCE));
-        }
+        notice_silence(&io);
         let Some(name) = &at.tls else { return Ok(io) };
         let config = self.config().await?;
         let server = ServerName::try_from(name.clone())

@@ -13,14 +13,29 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use doorstep_net::Io;
 use doorstep_proto::pagekite::{Opening, Sid, StreamEvent};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use socket2::SockRef;
+
+use crate::limits::SILENCE;
 
 pub(crate) use driver::Driver;
 pub(crate) use machine::{Machine, unix};
 pub(crate) use prefixed::Prefixed;
 pub(crate) use stream::{KiteStream, LazyStream};
+
+/// Has a connection fail when what was sent over it is not confirmed for [`SILENCE`].
+pub(crate) fn notice_silence(io: &Io) {
+    let socket = match io {
+        Io::Tcp(socket) => socket,
+        Io::Tls(tls) => tls.get_ref().0,
+        Io::Unix(_) | Io::Other(_) => return,
+    };
+    // Without it, the pings notice as well, later.
+    let _ = SockRef::from(socket).set_tcp_user_timeout(Some(SILENCE));
+}
 
 /// One tunnel, as everybody but its driver sees it.
 pub(crate) struct Link<M> {

@@ -14,8 +14,8 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::carrier::Flying;
 use super::{Live, Server, raw};
-use crate::limits::{DRAIN, FAREWELL, FIRST_BYTES, MAX_EARLY, TLS_HANDSHAKE};
-use crate::link::{Driver, Link, Prefixed, unix};
+use crate::limits::{DRAIN, FAREWELL, FIRST_BYTES, MAX_EARLY, PING_BACK_END, TLS_HANDSHAKE};
+use crate::link::{Driver, Link, Prefixed, notice_silence, unix};
 
 /// How often a drain looks whether visitors are gone.
 const DRAIN_TURN: Duration = Duration::from_millis(100);
@@ -71,9 +71,11 @@ impl Server {
         self.0.table.lock().live.insert(session.clone(), live);
         let flying = Arc::new(Flying::new(link.clone(), info.peer));
         let leaving = Leaving { server: self.clone(), session: session.clone(), flying: flying.clone() };
+        notice_silence(&io);
         let mut driver = Driver::new(link.clone(), io);
+        let mut pings = interval(PING_BACK_END);
         let mut judging: Option<BoxFuture<'_, Vec<(Claim, Verdict)>>> = None;
-        let mut ended = false;
+        let (mut answered, mut ended) = (false, false);
         let mut draining = pending_drain(&drain, &link);
         loop {
             let judged = async {
@@ -93,8 +95,10 @@ impl Server {
                 },
                 verdicts = judged => {
                     judging = None;
+                    answered = true;
                     link.with(|machine, _| machine.answer(&verdicts));
                 }
+                _ = pings.tick(), if answered => link.with(|machine, now| machine.ping(now)),
                 () = &mut draining => {
                     draining = Box::pin(pending());
                     link.with(|machine, _| machine.close());

@@ -17,7 +17,7 @@ async fn back_end(port: u16, domain: &str, secret: &str) -> (TcpStream, BackEnd,
     let mut machine = BackEnd::new(options, [7; 32], std::time::Duration::ZERO);
     let mut events = Vec::new();
     loop {
-        socket.write_all(&machine.output().to_vec()).await.unwrap();
+        socket.write_all(machine.output()).await.unwrap();
         machine.wrote(machine.output().len());
         let mut buffer = vec![0; 4096];
         match socket.read(&mut buffer).await.unwrap() {
