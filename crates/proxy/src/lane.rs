@@ -20,13 +20,20 @@ pub struct Lane {
     origins: Origins,
     connect: Arc<dyn Connect>,
     key: PoolKey,
+    /// Idle connections kept per thread.
+    most_idle: usize,
 }
 
 impl Lane {
     /// `connect` may wait as long as a request may.
     pub fn new(upstream: Upstream, connect: Arc<dyn Connect>) -> Self {
         let origins = Origins::new(&upstream);
-        Self { upstream, origins, connect, key: PoolKey::unique() }
+        Self { upstream, origins, connect, key: PoolKey::unique(), most_idle: limits::LANE_IDLE }
+    }
+
+    /// The same for the requests of one visitor only: no connection is kept.
+    pub fn of_one_visitor(upstream: Upstream, connect: Arc<dyn Connect>) -> Self {
+        Self { most_idle: 0, ..Self::new(upstream, connect) }
     }
 
     /// Passes a request on; its body is taken. A second attempt is made where that is safe.
@@ -66,7 +73,7 @@ impl Lane {
                 }
                 Ok(mut answer) => {
                     prepare_fields(request, answer.head.status, &mut answer.head.headers, None);
-                    let home = Home { key: self.key, most: limits::LANE_IDLE, lease: None };
+                    let home = Home { key: self.key, most: self.most_idle, lease: None };
                     let back = Back { home, most_idle: limits::BODY_IDLE, inspect: None };
                     return Ok(respond(request, answer, framing, back));
                 }

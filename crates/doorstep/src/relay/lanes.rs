@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use doorstep_model::{Upstream, UpstreamAddr};
-use doorstep_net::{BoxFuture, Connect, ConnectError, Io};
-use doorstep_proto::tunnel::Code;
+use doorstep_net::{BoxFuture, ConnInfo, Connect, ConnectError, Io};
+use doorstep_proto::tunnel::{Code, VisitorTls};
 use doorstep_proxy::{Lane, ProxyError};
 use doorstep_tunnel::registry::{Found, Lent};
 use doorstep_tunnel::{OpenFailed, Visitor};
@@ -15,14 +15,18 @@ use doorstep_tunnel::{OpenFailed, Visitor};
 use super::hold::Waiting;
 use crate::limits::RELAY_AGAIN;
 
-/// The lane of what is lent; it ends with it. So no stream to one agent is ever used for another.
-pub fn of(lent: &Arc<Lent>, waiting: &Arc<Waiting>, hold: Duration) -> Arc<Lane> {
-    lent.attached(|| {
+/// The lane of what is lent; it ends with it. So no stream to one agent is ever used for another. Where a stream is for one
+/// visitor only, it is the request's own.
+pub fn of(lent: &Arc<Lent>, conn: &ConnInfo, waiting: &Arc<Waiting>, hold: Duration) -> Arc<Lane> {
+    let road = |visitor| {
         let host = lent.host.clone();
-        let addr = UpstreamAddr::Tcp { host: host.to_string(), port: 80 };
-        let road = Road { lent: Arc::downgrade(lent), host, waiting: waiting.clone(), hold };
-        Lane::new(Upstream::plain(addr, &lent.host), Arc::new(road))
-    })
+        Arc::new(Road { lent: Arc::downgrade(lent), host, visitor, waiting: waiting.clone(), hold })
+    };
+    let addr = UpstreamAddr::Tcp { host: lent.host.to_string(), port: 80 };
+    if lent.carrier.one_request_each() {
+        return Arc::new(Lane::of_one_visitor(Upstream::plain(addr, &lent.host), road(somebody(conn))));
+    }
+    lent.attached(|| Lane::new(Upstream::plain(addr, &lent.host), road(anybody())))
 }
 
 /// Why no stream could be opened, if that is what went wrong.
@@ -37,6 +41,7 @@ pub fn why(error: &ProxyError) -> Option<OpenFailed> {
 struct Road {
     lent: Weak<Lent>,
     host: Arc<str>,
+    visitor: Visitor,
     waiting: Arc<Waiting>,
     hold: Duration,
 }
@@ -48,7 +53,7 @@ impl Road {
         let mut last = OpenFailed { code: Code::Lost, retriable: true };
         loop {
             if let Some(lent) = &lent {
-                match lent.open(anybody()).await {
+                match lent.open(self.visitor.clone()).await {
                     Ok(io) => return Ok(io),
                     Err(failed) if failed.retriable && is_of_the_session(failed.code) => last = failed,
                     Err(failed) => return Err(failed),
@@ -90,6 +95,16 @@ fn is_of_the_session(code: Code) -> bool {
         code,
         Code::DialRefused | Code::DialTimeout | Code::DialForbidden | Code::TooManyStreams | Code::UnknownClaim
     )
+}
+
+fn somebody(conn: &ConnInfo) -> Visitor {
+    let tls = conn.tls.as_ref().map(|tls| VisitorTls {
+        // Nobody asks which one; an older one is not spoken.
+        version: 0x0303,
+        server_name: tls.sni.clone().unwrap_or_default(),
+        alpn: String::new(),
+    });
+    Visitor { peer: conn.peer, local: conn.local, tls }
 }
 
 /// A stream for requests serves many visitors; who each is stands in the request.

@@ -7,6 +7,7 @@ mod certificates;
 pub mod command;
 mod front;
 mod hold;
+mod kites;
 mod lanes;
 mod pages;
 mod reachable;
@@ -25,13 +26,14 @@ use arc_swap::ArcSwap;
 use doorstep_certs::{CertRequest, CertTable};
 use doorstep_http::{DynamicHosts, Service};
 use doorstep_model::{HostPattern, HostPolicy, Issuance, RelayLimits, RelaySpec, Site};
-use doorstep_net::{Drain, DrainControl, Patience, TlsSelect};
+use doorstep_net::{Drain, DrainControl, Handler, Patience, TlsSelect};
 use doorstep_tunnel::registry::{AgentLimits, AgentReport, Registry, RegistryOptions, RegistrySettings};
 use doorstep_tunnel::relay::{Relay, RelayOptions};
 use parking_lot::Mutex;
 
 use self::certificates::Certificates;
 use self::front::Front;
+use self::kites::Kites;
 use self::settings::Settings;
 use self::tls::{Agents, Select};
 use self::visitors::Visitors;
@@ -47,6 +49,7 @@ pub struct Relaying {
     visitors: Arc<Visitors>,
     table: CertTable,
     certificates: Mutex<Certificates>,
+    kites: Option<Kites>,
     /// Of agents that came by an upgrade, whose connection the engine has given away.
     drain: (DrainControl, Drain),
 }
@@ -76,12 +79,20 @@ impl Relaying {
         });
         let visitors = Arc::new(Visitors::new(registry.clone(), table.clone(), settings.clone(), own));
         let certificates = Mutex::new(Certificates::new(tls));
-        Ok(Self { registry, relay, settings, visitors, table: table.clone(), certificates, drain })
+        let mut own =
+            Self { registry, relay, settings, visitors, table: table.clone(), certificates, kites: None, drain };
+        if spec.pagekite.is_some() {
+            own.kites = Some(Kites::new(spec, own.registry.clone(), own.select(), vec![80, port]));
+        }
+        Ok(own)
     }
 
     /// Takes over what may change while it runs. Names of `sites` are not lent.
     pub fn configure(&self, spec: &RelaySpec, sites: &[Site]) {
         self.settings.store(Arc::new(Settings::from(spec)));
+        if let Some(kites) = &self.kites {
+            kites.configure(spec);
+        }
         let names = sites.iter().flat_map(|site| {
             let own: &[HostPattern] = if let HostPolicy::Names(names) = &site.hosts { names } else { &[] };
             own.iter().chain(&site.redirect_from)
@@ -92,6 +103,11 @@ impl Relaying {
         };
         self.registry
             .set(RegistrySettings { limits: agent_limits(&spec.limits), reserved: names.filter_map(exact).collect() });
+    }
+
+    /// For listeners in the clear, those of PageKite's back-ends among them.
+    pub fn with_kites(&self, engine: Arc<dyn Handler>) -> Arc<dyn Handler> {
+        self.kites.as_ref().map_or(engine.clone(), |kites| kites.in_front_of(engine))
     }
 
     /// For the route table.

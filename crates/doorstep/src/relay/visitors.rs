@@ -87,7 +87,7 @@ impl Visitors {
         if let Err(wait) = lent.request() {
             return pages.too_many_requests(request, wait);
         }
-        let lane = lanes::of(lent, &self.waiting, pages.settings.hold);
+        let lane = lanes::of(lent, &request.conn, &self.waiting, pages.settings.hold);
         let mut response = match lane.pass(request).await {
             Ok(response) => response,
             Err(error) => self.refusal(request, &error, pages),

@@ -31,18 +31,28 @@ pub trait LendingSession: Send + Sync {
 /// A relay's registry: each name of the configuration is an agent there, called `pagekite/NAME`.
 pub struct RegistryLending {
     registry: Registry,
-    limits: AgentLimits,
+    limits: Mutex<AgentLimits>,
     agents: Mutex<HashMap<String, Agent>>,
 }
 
 impl RegistryLending {
     /// Each has these limits.
     pub fn new(registry: Registry, limits: AgentLimits) -> Self {
-        Self { registry, limits, agents: Mutex::default() }
+        Self { registry, limits: Mutex::new(limits), agents: Mutex::default() }
+    }
+
+    /// Other limits, for back-ends that come from now on.
+    pub fn set_limits(&self, limits: AgentLimits) {
+        let mut own = self.limits.lock();
+        if *own != limits {
+            *own = limits;
+            self.agents.lock().clear();
+        }
     }
 
     /// The same each time, since what an agent uses is counted in it.
     fn agent(&self, owner: &str) -> Agent {
+        let limits = self.limits.lock();
         let mut agents = self.agents.lock();
         if let Some(agent) = agents.get(owner) {
             return agent.clone();
@@ -54,7 +64,7 @@ impl RegistryLending {
         // Beneath the relay's domain, an agent may have what its name says and nothing else.
         let label = owner.strip_suffix(self.registry.domain().as_str()).and_then(|label| label.strip_suffix('.'));
         let names = label.map(str::to_owned).into_iter().collect();
-        let agent = Agent::configured("pagekite", owner, AgentLimits { names, ..self.limits.clone() });
+        let agent = Agent::configured("pagekite", owner, AgentLimits { names, ..limits.clone() });
         agents.insert(owner.to_owned(), agent.clone());
         agent
     }

@@ -216,7 +216,10 @@ fn plane_of(
         let tls = (listener.tls == TlsPolicy::Sites).then(|| select.clone());
         let handler: Arc<dyn Handler> = match &metrics {
             Some((of, metrics)) if of == address => Arc::new(metrics.clone()),
-            _ => Arc::new(engine.clone()),
+            _ => match relay.filter(|_| tls.is_none()) {
+                Some(relay) => relay.with_kites(Arc::new(engine.clone())),
+                None => Arc::new(engine.clone()),
+            },
         };
         // There may be more sockets than threads, after the number of threads was made smaller: each has to be served.
         let turn = turns.entry(*address).or_default();
