@@ -84,15 +84,21 @@ struct Engines {
     fails: Mutex<Vec<OpenFailed>>,
     opened: AtomicUsize,
     drain: (DrainControl, Drain),
+    /// Each stream is for one request, as with PageKite.
+    one_each: bool,
 }
 
 impl Engines {
     fn new(says: &'static str) -> Arc<Self> {
+        Arc::new(Self::with(says, false))
+    }
+
+    fn with(says: &'static str, one_each: bool) -> Self {
         let mut table = RouteTable::new(TableOptions::default());
         let service: Arc<dyn Service> = Arc::new(Says(says));
         table.add_site(SiteRoutes::new(HostPolicy::Any, vec![(Matcher::any(), service)])).unwrap();
         let engine = Engine::new(table, Arc::new(NoObserver), Limits::default());
-        Arc::new(Self { engine, fails: Mutex::default(), opened: AtomicUsize::new(0), drain: DrainControl::new() })
+        Self { engine, fails: Mutex::default(), opened: AtomicUsize::new(0), drain: DrainControl::new(), one_each }
     }
 
     fn fail(&self, code: Code, retriable: bool, times: usize) {
@@ -105,14 +111,18 @@ impl Engines {
 }
 
 impl Carrier for Engines {
+    fn one_request_each(&self) -> bool {
+        self.one_each
+    }
+
     fn open(&self, _: u32, visitor: Visitor) -> BoxFuture<'_, Result<Io, OpenFailed>> {
         if let Some(failed) = self.fails.lock().pop() {
             return Box::pin(async move { Err(failed) });
         }
         self.opened.fetch_add(1, Ordering::Relaxed);
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let info =
-            ConnInfo { peer: visitor.peer, local: visitor.local, tls: None, relayed: true, accepted: Instant::now() };
+        let (peer, local, relayed) = (visitor.peer, visitor.local, !self.one_each);
+        let info = ConnInfo { peer, local, tls: None, relayed, accepted: Instant::now() };
         let conn = Conn { io: Io::Other(Box::new(theirs)), info: Arc::new(info) };
         let (engine, drain) = (self.engine.clone(), self.drain.1.clone());
         tokio::spawn(async move { engine.handle(conn, drain).await });
@@ -135,6 +145,18 @@ async fn requests_reach_the_agent_as_the_visitor_sent_them() {
     assert_eq!(text(response.body).await, "ann blog.tun.test:8443 /a?b=c for 203.0.113.9");
     assert_eq!(ann.opened(), 1, "streams are used again");
     assert_eq!(world.get("tun.test").await.1, "the relay itself tun.test /a?b=c for 203.0.113.9");
+}
+
+#[tokio::test]
+async fn a_stream_for_one_request_is_opened_in_the_name_of_its_visitor() {
+    let world = World::new(Duration::ZERO);
+    let ann = Arc::new(Engines::with("ann", true));
+    world.lend("blog", &agent("ann", AgentLimits::default()), &ann).await;
+    for _ in 0..2 {
+        // The agent believes nothing but what the stream is opened with.
+        assert_eq!(world.get("blog.tun.test").await.1, "ann blog.tun.test /a?b=c for 203.0.113.9");
+    }
+    assert_eq!(ann.opened(), 2);
 }
 
 #[tokio::test]
