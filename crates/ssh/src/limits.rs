@@ -46,7 +46,7 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// begun anew.
 pub const RESETS: usize = 16 * 1024;
 /// Bytes of a session that are read at once.
-pub const READ_BUFFER: usize = 64 * 1024;
+pub const READ_BUFFER: usize = 16 * 1024;
 
 /// Sessions of the gateway at once.
 pub const SESSIONS: usize = 4096;
@@ -106,6 +106,8 @@ pub const ANNOUNCED_FOR: Duration = Duration::from_secs(2);
 pub const VISITORS: usize = 1024;
 /// How long our own request to the public address has to come through.
 pub const PROBE: Duration = Duration::from_secs(4);
+/// When it is asked again, where it did not: a firewall may have been opened.
+pub const PROBE_AGAIN: Duration = Duration::from_secs(60);
 /// How long the program has to end after it was asked to.
 pub const END: Duration = Duration::from_secs(2);
 /// How long visitors under way have to finish when the agent leaves.

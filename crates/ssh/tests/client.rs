@@ -196,6 +196,27 @@ async fn a_killed_sshd_is_found_again_on_the_same_port() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_nothing_any_more_is_given_up() {
+    let lab = Lab::new();
+    let sshd = Sshd::start(&lab, "127.0.0.1", "GatewayPorts clientspecified").await;
+    let mut agents: Vec<_> = [options(&lab, &sshd, "user"), builtin(&lab, &sshd, "user")]
+        .into_iter()
+        .zip([app::start().await, app::start().await])
+        .map(|(options, app)| begin(options, vec![tcp(app)]))
+        .collect();
+    for (_, events) in &mut agents {
+        lent(events).await;
+    }
+    sshd.freeze();
+    for (_, events) in &mut agents {
+        soon("the silence is noticed", async {
+            while !matches!(events.recv().await, Some(AgentEvent::Offline { .. })) {}
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_key_is_refused() {
     let lab = Lab::new();
     let sshd = Sshd::start(&lab, "127.0.0.1", "").await;

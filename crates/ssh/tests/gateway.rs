@@ -275,6 +275,32 @@ async fn one_visitor_who_does_not_read_stops_none_of_49() {
 }
 
 #[tokio::test]
+async fn one_app_that_does_not_read_stops_no_other_visitor() {
+    let site = Site::start().await;
+    let _ssh = Running::start(&mut site.ssh("user", &["-N", "-R", "blog:80:APP"]));
+    site.lends("blog").await;
+    let mut stalled = site.visit("blog").await;
+    stalled.write_all(b"n").await.unwrap();
+    let (_reader, mut writer) = tokio::io::split(stalled);
+    let pushing = tokio::spawn(async move { while writer.write_all(&[0; 64 * 1024]).await.is_ok() {} });
+    for _ in 0..3 {
+        soon("an upload", app::upload(&mut site.visit("blog").await, 4 << 20)).await;
+    }
+    assert!(!pushing.is_finished());
+    pushing.abort();
+    soon("it is over", pushing).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_any_more_is_given_up() {
+    let site = Site::start().await;
+    let ssh = Running::start(&mut site.ssh("user", &["-N", "-R", "blog:80:APP"]));
+    site.lends("blog").await;
+    fixtures::freeze(ssh.0.id());
+    until("the silence is noticed", || !site.is_lent("blog")).await;
+}
+
+#[tokio::test]
 async fn a_slow_reader_gets_more_than_may_ever_wait() {
     let site = Site::start().await;
     let _ssh = Running::start(&mut site.ssh("user", &["-N", "-R", "blog:80:APP"]));

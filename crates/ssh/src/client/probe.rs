@@ -46,8 +46,9 @@ impl Probe {
         Self { word: word.into(), over: Arc::new(watch::Sender::new(false)) }
     }
 
-    /// Asks, and waits for what becomes of it.
+    /// Asks, and waits for what becomes of it. Not twice at once.
     pub async fn ask(&self, host: &str, port: u16) -> Reach {
+        self.over.send_replace(false);
         let mut came = self.over.subscribe();
         let asking = async {
             let mut stream = match timeout(PROBE, TcpStream::connect((host, port))).await {

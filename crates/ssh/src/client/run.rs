@@ -17,7 +17,8 @@ use super::urls::{plain, urls};
 use super::visitors::{Door, idle, public};
 use super::{ClientOptions, Fault, Program, Status, Style, builtin, system, words};
 use crate::limits::{
-    AGAIN_FIRST, AGAIN_LAST, CONNECT, FORWARDED, LEAVE, NOTICES, PORT_ATTEMPTS, SESSION_MESSAGES, STOOD, URLS,
+    AGAIN_FIRST, AGAIN_LAST, CONNECT, FORWARDED, LEAVE, NOTICES, PORT_ATTEMPTS, PROBE_AGAIN, SESSION_MESSAGES, STOOD,
+    URLS,
 };
 
 pub(super) struct Agent {
@@ -398,7 +399,7 @@ impl Session {
         !self.is_authenticated || self.open > 0
     }
 
-    /// Finds out whether visitors reach the port.
+    /// Finds out whether visitors reach the port, until they do.
     fn probe(&mut self, target: usize, host: String, port: u16) {
         let probe = Probe::new();
         if let Some(place) = self.probes.get_mut(target) {
@@ -406,8 +407,17 @@ impl Session {
         }
         let reaches = self.reaches.clone();
         tokio::spawn(async move {
-            let reach = probe.ask(&host, port).await;
-            let _ = reaches.send((target, reach));
+            loop {
+                let reach = probe.ask(&host, port).await;
+                let is_over = reach == Reach::Ours;
+                if reaches.send((target, reach)).is_err() || is_over {
+                    return;
+                }
+                tokio::select! {
+                    () = sleep(PROBE_AGAIN) => {}
+                    () = reaches.closed() => return,
+                }
+            }
         });
     }
 }

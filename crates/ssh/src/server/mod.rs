@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use russh::keys::PublicKey;
 use russh::keys::ssh_key::HashAlg;
 use russh::server::{Config, run_stream};
-use russh::{Limits, MethodKind, MethodSet, Preferred, SshId, compression};
+use russh::{Limits, MethodKind, MethodSet, Preferred, SshId, compression, kex};
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
@@ -92,6 +92,19 @@ impl GatewayError {
     }
 }
 
+/// What every client of the last ten years knows. Not among them: Diffie-Hellman in large groups, where a stranger's few
+/// bytes cost a worker's thread a second.
+const KEX: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::EXTENSION_SUPPORT_AS_SERVER,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+];
+
+/// A few bytes could stand for many.
+const NO_COMPRESSION: &[compression::Name] = &[compression::NONE];
+
 /// See the [module](self). A cheap copy of one gateway.
 #[derive(Clone)]
 pub struct Gateway(Arc<Shared>);
@@ -125,8 +138,7 @@ impl Gateway {
             channel_buffer_size: CHANNEL_MESSAGES,
             event_buffer_size: SESSION_MESSAGES,
             limits: Limits::default(),
-            // A few bytes could stand for many.
-            preferred: Preferred { compression: (&[compression::NONE]).into(), ..Preferred::DEFAULT },
+            preferred: Preferred { kex: KEX.into(), compression: NO_COMPRESSION.into(), ..Preferred::DEFAULT },
             inactivity_timeout: None,
             keepalive_interval: Some(KEEP_ALIVE),
             keepalive_max: KEEP_ALIVES_LOST,

@@ -1,7 +1,5 @@
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-
 use crate::client::Fault;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a line that OpenSSH's client says at `LogLevel DEBUG1` means to us.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,10 +83,9 @@ fn debug(line: &str) -> Option<Heard> {
     Some(Heard::Visitor { listen: listen.to_owned(), port: port.parse().ok()?, originator })
 }
 
-/// The file name of the local socket in `/folder/NAME:-2`; -2 stands for a unix socket.
+/// The path of the local socket; the port -2 stands for a unix socket.
 fn socket(text: &str) -> Option<String> {
-    let path = text.strip_suffix(":-2").unwrap_or(text);
-    Some(Path::new(path).file_name()?.to_str()?.to_owned())
+    text.strip_suffix(":-2").map(str::to_owned)
 }
 
 fn fault(line: &str) -> Option<Fault> {
@@ -151,15 +148,15 @@ mod tests {
             ),
             (
                 "debug1: remote forward success for: listen *:42123, connect /tmp/x/0:-2",
-                Some(Heard::Granted { socket: "0".into() }),
+                Some(Heard::Granted { socket: "/tmp/x/0".into() }),
             ),
             (
                 "debug1: remote forward failure for: listen 80, connect /tmp/x/1:-2",
-                Some(Heard::Refused { socket: "1".into() }),
+                Some(Heard::Refused { socket: "/tmp/x/1".into() }),
             ),
             (
                 "Allocated port 44339 for remote forward to /tmp/x/0:-2",
-                Some(Heard::Allocated { socket: "0".into(), port: 44339 }),
+                Some(Heard::Allocated { socket: "/tmp/x/0".into(), port: 44339 }),
             ),
             (
                 "debug1: client_request_forwarded_tcpip: listen  port 42123, originator ::ffff:192.0.2.9 port 45488",

@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::path::Path;
 use std::process::Stdio;
+use std::task::Poll;
 use std::time::Instant;
 
 use doorstep_net::Io;
@@ -10,15 +11,16 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Child;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::command;
 use super::lines::{Heard, heard};
 use super::pairing::Pairing;
 use crate::client::plan::Plan;
 use crate::client::said::Said;
+use crate::client::urls::plain;
 use crate::client::{ClientOptions, Fault};
-use crate::limits::{CONNECT, END, LINE, LINES_KEPT};
+use crate::limits::{ACCEPT_PAUSE, CONNECT, END, LINE, LINES_KEPT};
 
 /// One session. Tells what happens by `said`; is over when the program is.
 pub(in crate::client) async fn run(
@@ -42,7 +44,7 @@ pub(in crate::client) async fn run(
         Ok(child) => child,
         Err(error) => return Fault::NoProgram(error.to_string()),
     };
-    let mut session = Session::new(plan, listeners);
+    let mut session = Session::new(plan, folder.path(), listeners);
     let fault = session.listen(&mut child, said).await;
     end(child).await;
     fault
@@ -50,6 +52,7 @@ pub(in crate::client) async fn run(
 
 struct Session<'a> {
     plan: &'a Plan,
+    folder: &'a Path,
     listeners: Vec<UnixListener>,
     pairings: Vec<Pairing<UnixStream>>,
     /// Ports under which `ssh` speaks of each target.
@@ -60,7 +63,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(plan: &'a Plan, listeners: Vec<UnixListener>) -> Self {
+    fn new(plan: &'a Plan, folder: &'a Path, listeners: Vec<UnixListener>) -> Self {
         let targets = listeners.len();
         let mut ports = vec![0; targets];
         for wish in &plan.wishes {
@@ -69,7 +72,16 @@ impl<'a> Session<'a> {
             }
         }
         let pairings = (0..targets).map(|_| Pairing::new()).collect();
-        Self { plan, listeners, pairings, ports, granted: vec![false; targets], fault: None, last: VecDeque::new() }
+        Self {
+            plan,
+            folder,
+            listeners,
+            pairings,
+            ports,
+            granted: vec![false; targets],
+            fault: None,
+            last: VecDeque::new(),
+        }
     }
 
     async fn listen(&mut self, child: &mut Child, said: &mpsc::Sender<Said>) -> Fault {
@@ -155,7 +167,8 @@ impl<'a> Session<'a> {
     }
 
     fn target(&self, socket: &str) -> Option<(usize, u16)> {
-        let target = socket.parse().ok()?;
+        let name = Path::new(socket).strip_prefix(self.folder).ok()?;
+        let target = name.to_str()?.parse().ok()?;
         Some((target, *self.ports.get(target)?))
     }
 
@@ -169,15 +182,20 @@ impl<'a> Session<'a> {
 }
 
 async fn accept(listeners: &[UnixListener]) -> (usize, UnixStream) {
-    std::future::poll_fn(|cx| {
-        for (target, listener) in listeners.iter().enumerate() {
-            if let std::task::Poll::Ready(Ok((conn, _))) = listener.poll_accept(cx) {
-                return std::task::Poll::Ready((target, conn));
+    loop {
+        let accepted = poll_fn(|cx| {
+            let mut polls = listeners.iter().map(|listener| listener.poll_accept(cx)).enumerate();
+            match polls.find(|(_, poll)| poll.is_ready()) {
+                Some((target, Poll::Ready(accepted))) => Poll::Ready((target, accepted)),
+                _ => Poll::Pending,
             }
+        });
+        match accepted.await {
+            (target, Ok((conn, _))) => return (target, conn),
+            // Out of descriptors: trying again at once would only spin.
+            _ => sleep(ACCEPT_PAUSE).await,
         }
-        std::task::Poll::Pending
-    })
-    .await
+    }
 }
 
 async fn at(deadline: Option<Instant>) {
@@ -220,7 +238,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             self.line.extend_from_slice(buffered.get(..room).unwrap_or_default());
             self.reader.consume(part);
             if whole {
-                let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+                // What a server says is shown to people: nothing in it commands their terminal.
+                let line = plain(String::from_utf8_lossy(&self.line).trim_end());
                 self.line.clear();
                 return Some(line);
             }
