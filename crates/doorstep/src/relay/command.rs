@@ -48,6 +48,9 @@ pub struct RelayArgs {
     /// Another certificate authority: the URL of its ACME directory, or letsencrypt-staging
     #[arg(long, value_name = "URL", conflicts_with_all = ["cert", "local"])]
     pub directory: Option<String>,
+    /// Certificates that are trusted when talking to it, PEM, instead of the system's
+    #[arg(long, value_name = "FILE", requires = "directory")]
+    pub directory_roots: Option<PathBuf>,
     /// A certificate of your own for DOMAIN and *.DOMAIN, PEM
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "local")]
     pub cert: Option<PathBuf>,
@@ -125,7 +128,7 @@ fn text(args: &RelayArgs) -> String {
         value.and_then(|value| file.insert(key.to_owned(), value));
     };
     set("email", args.email.as_deref().map(said));
-    set("issuers", args.directory.as_deref().map(issuer));
+    set("issuers", args.directory.as_deref().map(|url| issuer(url, args.directory_roots.as_deref())));
     let listen = table([("http", list(&args.http)), ("https", list(&args.https))]);
     set("listen", Some(listen).filter(|listen| listen.as_table().is_some_and(|table| !table.is_empty())));
     let pair = args.cert.as_ref().zip(args.key.as_ref());
@@ -151,10 +154,10 @@ fn list(texts: &[String]) -> Option<Value> {
     (!texts.is_empty()).then(|| Value::Array(texts.iter().map(|text| said(&with_colon(text))).collect()))
 }
 
-fn issuer(directory: &str) -> Value {
+fn issuer(directory: &str, roots: Option<&Path>) -> Value {
     match directory {
         "letsencrypt" | "letsencrypt-staging" => said(directory),
-        url => table([("directory", Some(said(url)))]),
+        url => table([("directory", Some(said(url))), ("roots", roots.map(path))]),
     }
 }
 

@@ -24,7 +24,7 @@ impl Kites {
             names: names(&spec.domain, spec.pagekite.as_ref()),
             hosts: vec![spec.domain.to_string()],
             tls: Some(tls),
-            https: ports.contains(&443),
+            https: true,
             end_to_end: true,
             ports,
             message: None,

@@ -22,11 +22,11 @@ pub fn of(lent: &Arc<Lent>, conn: &ConnInfo, waiting: &Arc<Waiting>, hold: Durat
         let host = lent.host.clone();
         Arc::new(Road { lent: Arc::downgrade(lent), host, visitor, waiting: waiting.clone(), hold })
     };
-    let addr = UpstreamAddr::Tcp { host: lent.host.to_string(), port: 80 };
+    let upstream = || Upstream::plain(UpstreamAddr::Tcp { host: lent.host.to_string(), port: 80 }, &lent.host);
     if lent.carrier.one_request_each() {
-        return Arc::new(Lane::of_one_visitor(Upstream::plain(addr, &lent.host), road(somebody(conn))));
+        return Arc::new(Lane::of_one_visitor(upstream(), road(somebody(conn))));
     }
-    lent.attached(|| Lane::new(Upstream::plain(addr, &lent.host), road(anybody())))
+    lent.attached(|| Lane::new(upstream(), road(anybody())))
 }
 
 /// Why no stream could be opened, if that is what went wrong.

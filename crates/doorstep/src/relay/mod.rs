@@ -5,6 +5,7 @@
 
 mod certificates;
 pub mod command;
+mod followers;
 mod front;
 mod hold;
 mod kites;
@@ -12,11 +13,13 @@ mod lanes;
 mod pages;
 mod reachable;
 mod settings;
+mod ssh;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod visitors;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +27,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use doorstep_certs::{CertRequest, CertTable};
-use doorstep_http::{DynamicHosts, Service};
+use doorstep_http::{DynamicHosts, Observer, Service};
 use doorstep_model::{HostPattern, HostPolicy, Issuance, RelayLimits, RelaySpec, Site};
 use doorstep_net::{Drain, DrainControl, Handler, Patience, TlsSelect};
 use doorstep_tunnel::registry::{AgentLimits, AgentReport, Registry, RegistryOptions, RegistrySettings};
@@ -32,14 +35,17 @@ use doorstep_tunnel::relay::{Relay, RelayOptions};
 use parking_lot::Mutex;
 
 use self::certificates::Certificates;
+use self::followers::Followers;
 use self::front::Front;
 use self::kites::Kites;
 use self::settings::Settings;
+use self::ssh::Gateways;
 use self::tls::{Agents, Select};
 use self::visitors::Visitors;
 use crate::control::relay_status as status;
 
 pub use self::reachable::{FIRST as LOOK_FIRST, look};
+pub use self::ssh::VisitorPorts;
 
 /// A relay that runs.
 pub struct Relaying {
@@ -50,8 +56,22 @@ pub struct Relaying {
     table: CertTable,
     certificates: Mutex<Certificates>,
     kites: Option<Kites>,
+    ssh: Gateways,
+    followers: Arc<Followers>,
     /// Of agents that came by an upgrade, whose connection the engine has given away.
     drain: (DrainControl, Drain),
+}
+
+/// What a relay is opened with.
+pub struct Opening<'o> {
+    pub spec: &'o RelaySpec,
+    /// Its memory.
+    pub dir: &'o Path,
+    /// Where certificates are kept.
+    pub tls: &'o Path,
+    pub table: &'o CertTable,
+    pub ports: VisitorPorts,
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Relaying {
@@ -59,9 +79,10 @@ impl Relaying {
     ///
     /// # Errors
     /// A memory that cannot be used.
-    pub fn open(spec: &RelaySpec, dir: &Path, tls: &Path, table: &CertTable, port: u16) -> anyhow::Result<Self> {
+    pub fn open(opening: Opening<'_>) -> anyhow::Result<Self> {
+        let Opening { spec, dir, tls, table, ports, observer } = opening;
         let options = RegistryOptions {
-            address: format!("{}:{port}", spec.domain),
+            address: format!("{}:{}", spec.domain, ports.https.unwrap_or(443)),
             ports: spec.ports.clone(),
             standby: true,
             ..RegistryOptions::new(spec.domain.as_str())
@@ -79,12 +100,26 @@ impl Relaying {
         });
         let visitors = Arc::new(Visitors::new(registry.clone(), table.clone(), settings.clone(), own));
         let certificates = Mutex::new(Certificates::new(tls));
+        let followers = Arc::new(Followers::new(observer, relay.clone()));
+        let ssh = Gateways::open(spec, dir, &registry, followers.clone(), ports)?;
+        let table = table.clone();
         let mut own =
-            Self { registry, relay, settings, visitors, table: table.clone(), certificates, kites: None, drain };
+            Self { registry, relay, settings, visitors, table, certificates, kites: None, ssh, followers, drain };
         if spec.pagekite.is_some() {
-            own.kites = Some(Kites::new(spec, own.registry.clone(), own.select(), vec![80, port]));
+            let ports = [ports.http, ports.https].into_iter().flatten().collect();
+            own.kites = Some(Kites::new(spec, own.registry.clone(), own.select(), ports));
         }
         Ok(own)
+    }
+
+    /// Who hears of requests.
+    pub fn observer(&self) -> Arc<dyn Observer> {
+        self.followers.clone()
+    }
+
+    /// Who takes connections to `address`, a listener in the clear, where that is not `engine` alone.
+    pub fn handler(&self, address: &SocketAddr, engine: Arc<dyn Handler>) -> Arc<dyn Handler> {
+        self.ssh.handler(address).unwrap_or_else(|| self.with_kites(engine))
     }
 
     /// Takes over what may change while it runs. Names of `sites` are not lent.
@@ -105,8 +140,8 @@ impl Relaying {
             .set(RegistrySettings { limits: agent_limits(&spec.limits), reserved: names.filter_map(exact).collect() });
     }
 
-    /// For listeners in the clear, those of PageKite's back-ends among them.
-    pub fn with_kites(&self, engine: Arc<dyn Handler>) -> Arc<dyn Handler> {
+    /// Those of PageKite's back-ends among them.
+    fn with_kites(&self, engine: Arc<dyn Handler>) -> Arc<dyn Handler> {
         self.kites.as_ref().map_or(engine.clone(), |kites| kites.in_front_of(engine))
     }
 

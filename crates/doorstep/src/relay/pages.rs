@@ -89,7 +89,7 @@ impl Pages<'_> {
     pub fn front(&self, request: &Request) -> Response {
         let domain = pages::escape(self.domain.as_str());
         let mut body = format!(
-            "<main><h1>{domain}</h1><p>Computers without a public address of their own are lent one here, beneath this name. \
+            "<main><h1>{domain}</h1><p>This is a doorstep relay. Computers without a public address of their own are lent one here, beneath this name. \
              What they show is theirs, and not of whoever runs this server.</p>"
         );
         let mut text = format!("{domain}: a doorstep relay. What is lent a name beneath it is not its own.\n");

@@ -100,6 +100,11 @@ impl Relay {
         }
     }
 
+    /// A session of the same agent by another road took over from this one.
+    pub fn evict(&self, id: &SessionId) {
+        self.end_session(id, Code::Evicted.into());
+    }
+
     /// What happens from now on, for people to look at.
     pub fn events(&self) -> broadcast::Receiver<RelayEvent> {
         self.0.events.subscribe()

@@ -27,6 +27,14 @@ impl Written {
         }
     }
 
+    /// For people.
+    pub fn shown(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Told { .. } => "the command line".into(),
+        }
+    }
+
     fn gather(&self) -> Sources {
         match self {
             Self::File(path) => Sources::gather(path),

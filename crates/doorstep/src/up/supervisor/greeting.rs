@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use doorstep_model::{Action, CertificateSource, HostPattern, HostPolicy, HttpsPolicy, Site, Spec, TlsPolicy};
+use doorstep_model::{
+    Action, CertificateSource, HostPattern, HostPolicy, HttpsPolicy, RelaySpec, Site, Spec, TlsPolicy,
+};
 use serde_json::json;
 
 use super::{Supervisor, configuration};
@@ -35,6 +37,9 @@ impl Supervisor {
             if let Some(more) = addresses.len().checked_sub(GREETED_SITES).filter(|more| *more > 0) {
                 text += &format!("\n            and {more} more: `doorstep status` has them all");
             }
+            for (address, what) in self.spec.relay.iter().flat_map(relay) {
+                text += &format!("\n            {address:<40}  {what}");
+            }
             voice.say(&text);
         }
         let listening: Vec<String> = self.sockets.addresses().iter().map(|(_, bound)| bound.to_string()).collect();
@@ -62,6 +67,23 @@ impl Supervisor {
             user: self.options.worker_user,
         }
     }
+}
+
+/// What a relay lends, and by which ways agents come.
+fn relay(relay: &RelaySpec) -> Vec<(String, String)> {
+    let domain = &relay.domain;
+    let mut lines = vec![(format!("https://ANY-NAME.{domain}"), "lent to agents, who come by https, too".to_owned())];
+    if !relay.ports.is_empty() {
+        let ports = format!("{domain}:{}-{}", relay.ports.start(), relay.ports.end());
+        lines.push((ports, "TCP and UDP ports, lent to agents".to_owned()));
+    }
+    if let Some(address) = relay.ssh.first() {
+        lines.push((format!("ssh -p {} {domain}", address.port()), "for agents: ssh -R 80:localhost:8000".to_owned()));
+    }
+    if let Some(address) = relay.pagekite.iter().find_map(|kites| kites.listen.first()) {
+        lines.push((format!("{domain}:{}", address.port()), "for back-ends of PageKite".to_owned()));
+    }
+    lines
 }
 
 /// Each site's address as a visitor types it, and what is there.

@@ -41,7 +41,7 @@ impl Supervisor {
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            config: self.options.config.path().to_owned(),
+            config: self.options.config.shown(),
             state: dirs.state.clone(),
             started_at: seconds(self.began),
             uptime_seconds: SystemTime::now().duration_since(self.began).unwrap_or_default().as_secs(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorstep_certs::{CertRequest, Manager};
-use doorstep_model::{Blame, Finding, Issuance, RelaySpec, Severity, Spec, TlsPolicy};
+use doorstep_model::{Blame, Finding, HostPolicy, Issuance, RelaySpec, Severity, Site, Spec, TlsPolicy};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
@@ -114,6 +114,13 @@ pub async fn advise(relay: Arc<Relaying>, port: Option<u16>, nonce: String, says
     {
         tell(&finding);
     }
+}
+
+/// Sites whose requests are counted: names that are lent count together, as one by the relay's name.
+pub fn counted(spec: &Spec) -> Vec<Site> {
+    let lent = spec.relay.iter().filter(|relay| !spec.sites.iter().any(|site| site.name == relay.domain.as_str()));
+    let lent = lent.map(|relay| Site::new(relay.domain.as_str(), HostPolicy::Any, Vec::new()));
+    spec.sites.iter().cloned().chain(lent).collect()
 }
 
 /// The port that is bound for the first listener with this policy, if there is one.

@@ -25,7 +25,7 @@ use super::{Says, relay};
 use crate::control::protocol::Found;
 use crate::limits::LAST_ACCEPT;
 use crate::plane::{self, Plane};
-use crate::relay::Relaying;
+use crate::relay::{Opening, Relaying, VisitorPorts};
 use crate::up::dirs::Dirs;
 use crate::up::link::{FromWorker, Numbers, Reader, Socket, Start, ToWorker};
 use crate::up::{shape, supervisor};
@@ -66,12 +66,12 @@ impl Serving {
             let _ = reporting.send(FromWorker::Found(Found::new(&finding, 0)));
         };
         telemetry.report(report.clone());
-        telemetry.set_sites(&spec.sites);
+        telemetry.set_sites(&relay::counted(&spec));
         let samples = Samples::default();
         let source = samples.clone();
         telemetry.add_samples(move || source.get());
         let (table, answers) = (CertTable::new()?, Http01Answers::default());
-        let relay = relaying(&start, &spec, &dirs, &table)?;
+        let relay = relaying(&start, &spec, &dirs, &table, &telemetry)?;
         let wanted = Wanted::new(&spec, relay.clone());
         wanted.look();
         let options = ManagerOptions {
@@ -82,7 +82,8 @@ impl Serving {
         let mut members = AppMembers::default();
         let lent = relay.clone().map(|relay| Ok::<_, anyhow::Error>((relay, relay::nonce()?))).transpose()?;
         let mut builder = Builder::new(telemetry.clone(), answers, lent);
-        let engine = Engine::new(builder.table(&spec, &mut members)?, telemetry.clone(), Limits::default());
+        let observer = relay.as_ref().map_or_else(|| telemetry.clone() as _, |relay| relay.observer());
+        let engine = Engine::new(builder.table(&spec, &mut members)?, observer, Limits::default());
         builder.settle();
         let plain_port = relay::port(&start, &spec, &TlsPolicy::Plain);
         let plane = plane_of(&start, &spec, &engine, (&table, relay.as_deref()), &telemetry)?;
@@ -126,7 +127,7 @@ impl Serving {
         self.wanted.look();
         self.manager.update(spec.issuance.clone(), self.wanted.requests());
         self.telemetry.set_logs(&spec.daemon.access_logs)?;
-        self.telemetry.set_sites(&spec.sites);
+        self.telemetry.set_sites(&relay::counted(&spec));
         (self.spec, self.generation) = (spec, generation);
         Ok(())
     }
@@ -217,7 +218,7 @@ fn plane_of(
         let handler: Arc<dyn Handler> = match &metrics {
             Some((of, metrics)) if of == address => Arc::new(metrics.clone()),
             _ => match relay.filter(|_| tls.is_none()) {
-                Some(relay) => relay.with_kites(Arc::new(engine.clone())),
+                Some(relay) => relay.handler(address, Arc::new(engine.clone())),
                 None => Arc::new(engine.clone()),
             },
         };
@@ -233,10 +234,23 @@ fn plane_of(
 }
 
 /// The relay, where there is one.
-fn relaying(start: &Start, spec: &Spec, dirs: &Dirs, table: &CertTable) -> anyhow::Result<Option<Arc<Relaying>>> {
+fn relaying(
+    start: &Start,
+    spec: &Spec,
+    dirs: &Dirs,
+    table: &CertTable,
+    telemetry: &Arc<Telemetry>,
+) -> anyhow::Result<Option<Arc<Relaying>>> {
     let Some(relay) = &spec.relay else { return Ok(None) };
-    let port = relay::port(start, spec, &TlsPolicy::Sites).unwrap_or(443);
-    let relaying = Relaying::open(relay, &dirs.relay(), &dirs.tls(), table, port)?;
+    let port = |policy| relay::port(start, spec, &policy);
+    let relaying = Relaying::open(Opening {
+        spec: relay,
+        dir: &dirs.relay(),
+        tls: &dirs.tls(),
+        table,
+        ports: VisitorPorts { http: port(TlsPolicy::Plain), https: port(TlsPolicy::Sites) },
+        observer: telemetry.clone(),
+    })?;
     relaying.configure(relay, &spec.sites);
     Ok(Some(Arc::new(relaying)))
 }
