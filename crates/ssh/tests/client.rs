@@ -10,7 +10,7 @@ use doorstep_net::{BoxFuture, Conn, Drain, Handler, Patience};
 use doorstep_proto::tunnel::Claim;
 use doorstep_ssh::client::{Builtin, ClientOptions, Fault, Handle, Key, KnownHosts, Program, Server, prepare, start};
 use doorstep_tunnel::{AgentEvent, Sink, Target};
-use fixtures::{Lab, Sshd, app, children_with, free_port, kill, program, soon};
+use fixtures::{Lab, Sshd, app, children_with, free_port, kill, program, soon, user};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -28,8 +28,7 @@ fn options(lab: &Lab, sshd: &Sshd, key: &str) -> ClientOptions {
 /// The built-in client logs in as whoever runs the tests, too.
 fn builtin(lab: &Lab, sshd: &Sshd, key: &str) -> ClientOptions {
     let keys = Builtin { keys: vec![Key::File(lab.path(key))], known_hosts: KnownHosts::File(lab.path("known")) };
-    let user = std::process::Command::new("id").arg("-un").output().unwrap().stdout;
-    let user = Some(String::from_utf8(user).unwrap().trim().to_owned());
+    let user = Some(user());
     let server = Server { user, host: sshd.address.ip().to_string(), port: Some(sshd.address.port()) };
     ClientOptions { program: Program::Builtin(keys), ..ClientOptions::new(server) }
 }
@@ -214,6 +213,49 @@ async fn a_server_that_says_nothing_any_more_is_given_up() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn an_alias_and_a_jump_host_of_the_configuration_file() {
+    let lab = Lab::new();
+    let sshd = Sshd::start(&lab, "127.0.0.1", "GatewayPorts clientspecified").await;
+    let (port, key, known) = (sshd.address.port(), lab.path("user"), lab.path("known"));
+    let config = format!(
+        "Host outer inner\n HostName 127.0.0.1\n Port {port}\n IdentityFile {}\n IdentityAgent none\n UserKnownHostsFile {}\n\
+         Host inner\n ProxyJump outer\n RemoteForward 1 127.0.0.1:1\n",
+        key.display(),
+        known.display()
+    );
+    std::fs::write(lab.path("config"), config).unwrap();
+    for alias in ["outer", "inner"] {
+        let options = ClientOptions {
+            program: Program::System(program("ssh")),
+            arguments: vec!["-F".into(), lab.path("config").display().to_string()],
+            ..ClientOptions::new(Server { user: None, host: alias.into(), port: None })
+        };
+        let (handle, mut events) = begin(options, vec![tcp(app::start().await)]);
+        let address = lent(&mut events).await;
+        soon("echoes", app::echo(&mut TcpStream::connect(address).await.unwrap(), alias)).await;
+        soon("leaving", handle.leave(Patience::Now)).await;
+    }
+}
+
+#[tokio::test]
+async fn leaving_waits_for_visitors() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let lab = Lab::new();
+    let sshd = Sshd::start(&lab, "127.0.0.1", "GatewayPorts clientspecified").await;
+    let (handle, mut events) = begin(options(&lab, &sshd, "user"), vec![tcp(app::start().await)]);
+    let address = lent(&mut events).await;
+    let mut visitor = TcpStream::connect(address).await.unwrap();
+    app::echo(&mut visitor, "before").await;
+    let leaving = tokio::spawn(handle.leave(Patience::Gentle));
+    visitor.write_all(b"after").await.unwrap();
+    let mut back = [0; 5];
+    soon("the visitor is served", visitor.read_exact(&mut back)).await.unwrap();
+    assert!(!leaving.is_finished());
+    drop(visitor);
+    soon("leaving", leaving).await.unwrap();
 }
 
 #[tokio::test]

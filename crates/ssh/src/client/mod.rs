@@ -10,6 +10,7 @@ mod prepare;
 mod probe;
 mod run;
 mod said;
+mod session;
 mod style;
 mod system;
 mod urls;

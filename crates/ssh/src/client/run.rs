@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::plan::{Memory, plan};
-use super::probe::{Probe, Reach};
+use super::probe::Reach;
 use super::said::Said;
+use super::session::Session;
 use super::urls::{plain, urls};
 use super::visitors::{Door, idle, public};
 use super::{ClientOptions, Fault, Program, Status, Style, builtin, system, words};
-use crate::limits::{
-    AGAIN_FIRST, AGAIN_LAST, CONNECT, FORWARDED, LEAVE, NOTICES, PORT_ATTEMPTS, PROBE_AGAIN, SESSION_MESSAGES, STOOD,
-    URLS,
-};
+use crate::limits::{AGAIN_FIRST, AGAIN_LAST, LEAVE, NOTICES, PORT_ATTEMPTS, SESSION_MESSAGES, STOOD, URLS};
 
 pub(super) struct Agent {
     options: ClientOptions,
@@ -347,78 +344,6 @@ impl Agent {
     fn tell(&self, event: AgentEvent) {
         // Nobody listens any more: visitors are served all the same.
         let _ = self.events.send(event);
-    }
-}
-
-/// What is known of the session under way.
-struct Session {
-    server: Option<SocketAddr>,
-    deadline: Instant,
-    is_authenticated: bool,
-    /// Requests that the server has not answered.
-    open: usize,
-    /// The port that each target got.
-    ports: Vec<u16>,
-    probes: Vec<Option<Probe>>,
-    reaches: mpsc::UnboundedSender<(usize, Reach)>,
-    reached: mpsc::UnboundedReceiver<(usize, Reach)>,
-    urls: Vec<String>,
-    named: bool,
-    notices: usize,
-}
-
-impl Session {
-    fn new(wishes: usize, targets: usize) -> Self {
-        let (reaches, reached) = mpsc::unbounded_channel();
-        Self {
-            server: None,
-            deadline: Instant::now() + CONNECT,
-            is_authenticated: false,
-            open: wishes,
-            ports: vec![0; targets],
-            probes: vec![None; targets],
-            reaches,
-            reached,
-            urls: Vec::new(),
-            named: false,
-            notices: 0,
-        }
-    }
-
-    fn authenticated(&mut self) {
-        self.is_authenticated = true;
-        self.deadline = Instant::now() + FORWARDED;
-    }
-
-    fn answered(&mut self) {
-        self.open = self.open.saturating_sub(1);
-    }
-
-    /// Something is still to come before the deadline.
-    fn is_late(&self) -> bool {
-        !self.is_authenticated || self.open > 0
-    }
-
-    /// Finds out whether visitors reach the port, until they do.
-    fn probe(&mut self, target: usize, host: String, port: u16) {
-        let probe = Probe::new();
-        if let Some(place) = self.probes.get_mut(target) {
-            *place = Some(probe.clone());
-        }
-        let reaches = self.reaches.clone();
-        tokio::spawn(async move {
-            loop {
-                let reach = probe.ask(&host, port).await;
-                let is_over = reach == Reach::Ours;
-                if reaches.send((target, reach)).is_err() || is_over {
-                    return;
-                }
-                tokio::select! {
-                    () = sleep(PROBE_AGAIN) => {}
-                    () = reaches.closed() => return,
-                }
-            }
-        });
     }
 }
 

@@ -7,8 +7,9 @@ use russh::{ChannelOpenFailure, Error};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::channels::HeldChannel;
 use super::forward::Forward;
-use super::session::{HeldChannel, Session};
+use super::session::Session;
 use crate::channel::ChannelStream;
 use crate::limits::OPEN;
 
@@ -29,7 +30,7 @@ impl Carrier for SshCarrier {
         Box::pin(async move {
             let failed = |code| OpenFailed { code, retriable: true };
             let forward = session.forward(claim).ok_or(failed(Code::UnknownClaim))?;
-            let place = session.place().ok_or(failed(Code::TooManyStreams))?;
+            let place = session.channels().place().ok_or(failed(Code::TooManyStreams))?;
             if forward.is_port {
                 session.log(&format!("{} came to port {}", visitor.peer, forward.port));
             }
@@ -42,7 +43,7 @@ impl Carrier for SshCarrier {
                 let opened = handle.channel_open_forwarded_tcpip(address, port, peer, peer_port).await;
                 let stream = opened.map(|channel| {
                     let id = channel.id();
-                    let backlog = session.take(id);
+                    let backlog = session.channels().take(id);
                     // What arrives comes by the session's events; russh's own queue would make the session wait.
                     let (_, half) = channel.split();
                     ChannelStream::new(backlog, half, HeldChannel { session, id, _place: place })

@@ -159,12 +159,12 @@ impl Handler for Events {
         _window: u32,
         _: &mut Russh,
     ) -> Result<(), Error> {
-        self.session.backlog(id);
+        self.session.channels().opened(id);
         Ok(())
     }
 
     async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Russh) -> Result<(), Error> {
-        if let Some(backlog) = self.session.channel(channel) {
+        if let Some(backlog) = self.session.channels().backlog(channel) {
             if backlog.push(data).is_err() {
                 session.close(channel)?;
             }
@@ -175,7 +175,7 @@ impl Handler for Events {
     }
 
     async fn channel_eof(&mut self, channel: ChannelId, _: &mut Russh) -> Result<(), Error> {
-        if let Some(backlog) = self.session.channel(channel) {
+        if let Some(backlog) = self.session.channels().backlog(channel) {
             backlog.finish();
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Handler for Events {
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Russh) -> Result<(), Error> {
         self.prepared.remove(&channel);
         self.session.close_terminal(channel);
-        self.session.closed(channel);
+        self.session.channels().closed(channel);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 mod admission;
 mod carrier;
+mod channels;
 mod events;
 mod forward;
 mod host_key;
@@ -191,17 +192,18 @@ impl Gateway {
         let session = Arc::new(Session::new(self.0.clone(), peer, pace.clone()));
         let paced = BufReader::with_capacity(READ_BUFFER, Paced::new(stream, pace.clone()));
         let events = Events::new(session.clone(), pass);
+        // From before the key is looked at, so that its being revoked is not missed.
+        let mut happens = self.0.registry.events();
         let deadline = Instant::now() + LOGIN;
         let running = match timeout(LOGIN, run_stream(self.0.config.clone(), paced, events)).await {
             Ok(Ok(running)) => running,
             _ => return,
         };
         tokio::pin!(running);
-        let mut happens = self.0.registry.events();
         let draining = async {
             drain.started().await;
             tokio::select! {
-                () = session.is_idle() => {}
+                () = session.channels().idle() => {}
                 () = drain.hurried() => {}
             }
         };

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,15 +7,15 @@ use doorstep_tunnel::registry::Agent;
 use parking_lot::Mutex;
 use russh::server::{Handle, Msg};
 use russh::{ChannelId, ChannelWriteHalf, Disconnect};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::Shared;
 use super::carrier::SshCarrier;
+use super::channels::Channels;
 use super::forward::{self, Forward};
 use super::terminal::{Line, LogLines, Terminal};
-use crate::channel::{Backlog, Held, Pace};
-use crate::limits::{CHANNELS, FAREWELL, FORWARDS, RESETS, TERMINAL_LINES, TERMINALS};
+use crate::channel::Pace;
+use crate::limits::{FAREWELL, FORWARDS, RESETS, TERMINAL_LINES, TERMINALS};
 
 /// One client of the gateway.
 pub(super) struct Session {
@@ -26,8 +25,7 @@ pub(super) struct Session {
     /// Set once the key was proven.
     known: OnceLock<Known>,
     state: Mutex<State>,
-    channels: Mutex<HashMap<ChannelId, Channel>>,
-    places: Arc<Semaphore>,
+    channels: Channels,
     resets: AtomicUsize,
 }
 
@@ -48,24 +46,15 @@ struct State {
     ended: bool,
 }
 
-/// A visitor's channel.
-struct Channel {
-    backlog: Arc<Backlog>,
-    /// Whoever asked for it has it.
-    taken: bool,
-    closed: bool,
-}
-
 impl Session {
     pub fn new(gateway: Arc<Shared>, peer: SocketAddr, pace: Arc<Pace>) -> Self {
         Self {
             gateway,
             peer,
+            channels: Channels::new(pace.clone()),
             pace,
             known: OnceLock::new(),
             state: Mutex::default(),
-            channels: Mutex::default(),
-            places: Arc::new(Semaphore::new(CHANNELS)),
             resets: AtomicUsize::new(0),
         }
     }
@@ -198,54 +187,14 @@ impl Session {
         self.state.lock().forwards.iter().find(|forward| forward.id == claim).cloned()
     }
 
-    /// A place for one more channel; none where there are too many.
-    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    pub fn channels(&self) -> &Channels {
+        &self.channels
     }
 
-    /// Ends when no visitor is under way. From then on, none is let in.
-    pub async fn is_idle(&self) {
-        if let Ok(all) = self.places.acquire_many(u32::try_from(CHANNELS).unwrap_or(u32::MAX)).await {
-            all.forget();
-        }
-    }
-
-    /// The backlog of a channel: made by whoever comes first, the session or whoever asked for the channel.
-    pub fn backlog(&self, id: ChannelId) -> Arc<Backlog> {
-        self.with_channel(id, |channel| channel.backlog.clone())
-    }
-
-    /// Whoever asked for a channel has it.
-    pub fn take(&self, id: ChannelId) -> Arc<Backlog> {
-        let (backlog, closed) = self.with_channel(id, |channel| {
-            channel.taken = true;
-            (channel.backlog.clone(), channel.closed)
-        });
-        if closed {
-            self.channels.lock().remove(&id);
-        }
-        backlog
-    }
-
-    fn with_channel<T>(&self, id: ChannelId, see: impl FnOnce(&mut Channel) -> T) -> T {
-        let mut channels = self.channels.lock();
-        let new = || Channel { backlog: Backlog::new(self.pace.clone()), taken: false, closed: false };
-        see(channels.entry(id).or_insert_with(new))
-    }
-
-    /// The backlog of a channel that is there.
-    pub fn channel(&self, id: ChannelId) -> Option<Arc<Backlog>> {
-        self.channels.lock().get(&id).map(|channel| channel.backlog.clone())
-    }
-
-    /// A channel is closed.
-    pub fn closed(&self, id: ChannelId) {
-        let mut channels = self.channels.lock();
-        let Some(channel) = channels.get_mut(&id) else { return };
-        channel.closed = true;
-        channel.backlog.close();
-        if channel.taken {
-            channels.remove(&id);
+    /// This side had to close a channel.
+    pub fn reset(self: &Arc<Self>) {
+        if self.resets.fetch_add(1, Ordering::Relaxed) == RESETS {
+            self.end("this session has broken off as many visitors as one can; connect again");
         }
     }
 
@@ -348,29 +297,6 @@ impl Session {
             self.gateway.registry.end_session(known.id);
             self.gateway.sessions.lock().remove(&known.id);
         }
-        for channel in self.channels.lock().values() {
-            channel.backlog.close();
-        }
-    }
-}
-
-/// What a visitor's channel holds on to.
-pub(super) struct HeldChannel {
-    pub session: Arc<Session>,
-    pub id: ChannelId,
-    pub _place: OwnedSemaphorePermit,
-}
-
-impl Held for HeldChannel {
-    fn reset(&self) {
-        if self.session.resets.fetch_add(1, Ordering::Relaxed) == RESETS {
-            self.session.end("this session has broken off as many visitors as one can; connect again");
-        }
-    }
-}
-
-impl Drop for HeldChannel {
-    fn drop(&mut self) {
-        self.session.channels.lock().remove(&self.id);
+        self.channels.close();
     }
 }
