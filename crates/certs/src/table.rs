@@ -89,6 +89,15 @@ impl CertTable {
         self.names.certificate(Some(host)).is_some()
     }
 
+    /// TLS with the certificate of `host` (lower case, no port), whatever name the client asks for, if any: for those who said it
+    /// before TLS began. `None` while there is no such certificate, or only clients with one of their own may come.
+    pub fn settings_for(&self, host: &str) -> Option<Arc<ServerConfig>> {
+        let certificate = self.names.certificate(Some(host)).filter(|_| !self.wants_client_certificate(host))?;
+        let mut config = ServerConfig::clone(&self.shared);
+        config.cert_resolver = Arc::new(Always(certificate));
+        Some(Arc::new(config))
+    }
+
     /// Makes room for the names of `requests`, and for no others. Certificates of names that stay are kept.
     pub(crate) fn arrange(&self, requests: &[CertRequest]) -> Vec<Finding> {
         let old = self.names.all.load_full();
@@ -202,6 +211,16 @@ impl Names {
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.certificate(hello.server_name())
+    }
+}
+
+/// One certificate, for whatever name.
+#[derive(Debug)]
+struct Always(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Always {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
     }
 }
 

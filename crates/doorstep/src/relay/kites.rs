@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use doorstep_certs::CertTable;
 use doorstep_model::{Hostname, PageKiteSpec, RelaySpec};
-use doorstep_net::{Handler, TlsSelect};
+use doorstep_net::Handler;
 use doorstep_pagekite::KiteSecret;
 use doorstep_pagekite::server::{KiteNames, RegistryLending, Server, ServerOptions};
 use doorstep_tunnel::registry::Registry;
@@ -18,12 +19,12 @@ pub struct Kites {
 
 impl Kites {
     /// `ports` are those of visitors.
-    pub fn new(spec: &RelaySpec, registry: Registry, tls: Arc<dyn TlsSelect>, ports: Vec<u16>) -> Self {
+    pub fn new(spec: &RelaySpec, registry: Registry, certificates: CertTable, ports: Vec<u16>) -> Self {
+        let domain = spec.domain.clone();
         let lending = Arc::new(RegistryLending::new(registry, agent_limits(&spec.limits)));
         let options = ServerOptions {
             names: names(&spec.domain, spec.pagekite.as_ref()),
-            hosts: vec![spec.domain.to_string()],
-            tls: Some(tls),
+            tls: Arc::new(move |host| certificates.settings_for(host).filter(|_| host == domain.as_str())),
             https: true,
             end_to_end: true,
             ports,

@@ -107,7 +107,7 @@ impl Relaying {
             Self { registry, relay, settings, visitors, table, certificates, kites: None, ssh, followers, drain };
         if spec.pagekite.is_some() {
             let ports = [ports.http, ports.https].into_iter().flatten().collect();
-            own.kites = Some(Kites::new(spec, own.registry.clone(), own.select(), ports));
+            own.kites = Some(Kites::new(spec, own.registry.clone(), own.table.clone(), ports));
         }
         Ok(own)
     }

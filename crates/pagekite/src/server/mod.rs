@@ -17,9 +17,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use doorstep_net::{BoxFuture, ConnInfo, Drain, Handler, Io, TlsSelect};
+use doorstep_net::{BoxFuture, ConnInfo, Drain, Handler, Io};
 use doorstep_proto::pagekite::{ChallengeKey, FrontEnd, Kite, Sessions};
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 
 use crate::link::Link;
 pub use lending::{Lending, LendingSession, RegistryLending};
@@ -30,10 +31,8 @@ pub use recognise::{Recognised, recognise};
 #[derive(Clone)]
 pub struct ServerOptions {
     pub names: KiteNames,
-    /// Names of the relay itself: a back-end that asks for one of them with `CONNECT` gets TLS for its tunnel.
-    pub hosts: Vec<String>,
-    /// The certificates for that; without, tunnels in the clear are all there is on a port in the clear.
-    pub tls: Option<Arc<dyn TlsSelect>>,
+    /// TLS for the tunnels of back-ends that ask with `CONNECT`, for a name of the relay itself.
+    pub tls: OwnTls,
     /// The relay ends visitors' TLS for the names of kites, so that an `http` kite is reached by https as well.
     pub https: bool,
     /// The relay passes visitors' TLS on by its server name, so that there can be `https` kites.
@@ -43,6 +42,10 @@ pub struct ServerOptions {
     /// A line for people at the back-end.
     pub message: Option<String>,
 }
+
+/// The settings of TLS with the certificate of a name (lower case); `None` where it is no name of the relay. Stock back-ends do
+/// not say it again within TLS. Called on the data plane: must not wait.
+pub type OwnTls = Arc<dyn Fn(&str) -> Option<Arc<ServerConfig>> + Send + Sync>;
 
 /// The front-end of a relay. Cheap to clone.
 #[derive(Clone)]

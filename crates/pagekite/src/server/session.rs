@@ -2,15 +2,14 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorstep_net::{BoxFuture, ConnInfo, Drain, Io, TlsChoice, TlsInfo};
+use doorstep_net::{BoxFuture, ConnInfo, Drain, Io, TlsInfo};
 use doorstep_proto::pagekite::{
     Arrival, CONNECT_ANSWER, Claim, FrontEnd, FrontEndEvent, FrontEndOptions, Verdict, parse_connect, probe_answer,
     recognise,
 };
-use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::TlsAcceptor;
 
 use super::carrier::Flying;
 use super::{Live, Server, raw};
@@ -41,17 +40,12 @@ impl Server {
             return;
         };
         let rest = early.get(asked.length..).unwrap_or_default().to_vec();
-        let is_us = asked.port == 443 && self.0.options.hosts.contains(&asked.host);
-        if let Some(tls) = self.0.options.tls.clone().filter(|_| is_us && info.tls.is_none()) {
+        let own = Some(&self.0.options.tls).filter(|_| asked.port == 443 && info.tls.is_none());
+        if let Some(config) = own.and_then(|tls| tls(&asked.host)) {
             let begun = async {
                 io.write_all(CONNECT_ANSWER).await?;
                 io.flush().await?;
-                let started = LazyConfigAcceptor::new(Acceptor::default(), Prefixed::put_back(io, rest)).await?;
-                match tls.select(&started.client_hello()) {
-                    Some(TlsChoice::Here(here)) => started.into_stream(here.config).await,
-                    // Not a name of ours after all.
-                    Some(TlsChoice::Elsewhere(_)) | None => Err(std::io::ErrorKind::InvalidInput.into()),
-                }
+                TlsAcceptor::from(config).accept(Prefixed::put_back(io, rest)).await
             };
             let Ok(Ok(stream)) = timeout(TLS_HANDSHAKE, begun).await else { return };
             let tls = Some(TlsInfo { sni: Some(asked.host), ..TlsInfo::default() });

@@ -33,8 +33,7 @@ impl Relay {
         kites.add(&format!("*.{DOMAIN}"), KiteSecret::new(SECRET)).unwrap();
         let mut options = ServerOptions {
             names: kites,
-            hosts: Vec::new(),
-            tls: None,
+            tls: Arc::new(|_| None),
             https: false,
             end_to_end: true,
             ports: vec![80, 443, port],

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use doorstep_model::Pem;
-use doorstep_net::{TlsSelect, server_config};
+use doorstep_net::server_config;
 use doorstep_pagekite::client::{ClientOptions, FrontEndAt};
 use doorstep_proto::tunnel::Claim;
 use doorstep_tunnel::{AgentEvent, Sink, Target, Visitor};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
@@ -20,7 +20,7 @@ use crate::program::{DOMAIN, SECRET, Stock};
 const HOST: &str = "frontend.lab.test";
 
 struct Certified {
-    select: Arc<dyn TlsSelect>,
+    config: Arc<ServerConfig>,
     roots: Pem,
     store: RootCertStore,
 }
@@ -28,10 +28,10 @@ struct Certified {
 fn certified(name: &str) -> Certified {
     let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
-    let select = Arc::new(server_config(vec![cert.der().clone()], key.into()).unwrap());
+    let config = server_config(vec![cert.der().clone()], key.into()).unwrap();
     let mut store = RootCertStore::empty();
     store.add(cert.der().clone()).unwrap();
-    Certified { select, roots: Pem { path: "roots.pem".into(), text: cert.pem().into() }, store }
+    Certified { config, roots: Pem { path: "roots.pem".into(), text: cert.pem().into() }, store }
 }
 
 fn secure(port: u16, roots: &Pem, name: &str) -> ClientOptions {
@@ -41,10 +41,9 @@ fn secure(port: u16, roots: &Pem, name: &str) -> ClientOptions {
 
 #[tokio::test]
 async fn tunnels_go_through_tls_that_was_verified() {
-    let Certified { select, roots, .. } = certified(HOST);
+    let Certified { config, roots, .. } = certified(HOST);
     let relay = Relay::with(|options| {
-        options.hosts = vec![HOST.to_owned()];
-        options.tls = Some(select.clone());
+        options.tls = Arc::new(move |host| (host == HOST).then(|| config.clone()));
         options.https = true;
     })
     .await;
@@ -70,10 +69,9 @@ async fn tunnels_go_through_tls_that_was_verified() {
 
 #[tokio::test]
 async fn a_stock_back_end_comes_inside_tls() {
-    let Certified { select, roots, .. } = certified(HOST);
+    let Certified { config, roots, .. } = certified(HOST);
     let relay = Relay::with(|options| {
-        options.hosts = vec![HOST.to_owned()];
-        options.tls = Some(select.clone());
+        options.tls = Arc::new(move |host| (host == HOST).then(|| config.clone()));
     })
     .await;
     let folder = tempfile::tempdir().unwrap();
@@ -89,10 +87,12 @@ async fn a_stock_back_end_comes_inside_tls() {
 #[tokio::test]
 async fn visitors_tls_ends_at_the_agent() {
     let relay = Relay::start().await;
-    let Certified { select, store, .. } = certified(DOMAIN);
+    let Certified { config, store, .. } = certified(DOMAIN);
     let handler = Arc::new(Engine::default());
-    let target =
-        Target::new(Claim::Tls { name: DOMAIN.to_owned() }, Sink::ServeTls { select, handler: handler.clone() });
+    let target = Target::new(
+        Claim::Tls { name: DOMAIN.to_owned() },
+        Sink::ServeTls { select: Arc::new(config), handler: handler.clone() },
+    );
     let mut agent = Agent::start(options(&[relay.port]), vec![target]);
     assert_eq!(agent.lent(0).await, format!("https://{DOMAIN}/"));
     relay.until_flown(DOMAIN).await;
