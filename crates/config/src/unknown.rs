@@ -99,6 +99,7 @@ pub(crate) fn report(context: &mut Context<'_>, entry: &Entry, shape: &'static S
         shape::daemon(),
         shape::listen(),
         shape::relay(),
+        shape::tunnel(),
     ]
     .into_iter()
     .filter(|other| other.key(key).is_some())

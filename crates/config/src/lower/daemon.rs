@@ -45,7 +45,9 @@ pub(super) fn listeners(context: &mut Context<'_>, file: &Table, sites: &[Site],
             listeners.push(Listener { address, tls: policy.clone(), max_connections, proxy_from: proxy_from.clone() });
         }
     }
-    if let (true, Some(entry)) = (listeners.is_empty() && !context.has_errors(), file.entry("listen")) {
+    if let (true, Some(entry)) =
+        (listeners.is_empty() && !context.has_errors() && !file.has("tunnel"), file.entry("listen"))
+    {
         context.error("no-listener", &entry.place, "doorstep would listen nowhere").help("http = \":8080\"");
     }
     listeners

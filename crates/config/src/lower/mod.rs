@@ -11,6 +11,7 @@ mod pool;
 mod relay;
 mod route;
 mod site;
+mod tunnel;
 
 use std::time::Duration;
 
@@ -35,8 +36,9 @@ pub(crate) fn spec(context: &mut Context<'_>, file: &Table) -> Spec {
     if let Some(relay) = &relay {
         relay::check(context, file, (relay, &issuance), &sites, &listeners);
     }
+    let tunnel = tunnel::tunnel(context, file, &sites);
     let daemon = daemon::daemon(context, file);
-    Spec { listeners, sites, apps, jobs, issuance, relay, daemon, tunnel: None }
+    Spec { listeners, sites, apps, jobs, issuance, relay, daemon, tunnel }
 }
 
 impl Table {

@@ -1,6 +1,6 @@
 //! Forms that texts have.
 
-use crate::text::{address, env_file, hash, host, path, ports, quantity};
+use crate::text::{address, env_file, hash, host, path, place, ports, quantity};
 
 /// A form of text, with the words for it.
 pub(crate) struct Format {
@@ -78,6 +78,19 @@ pub(crate) const SERVER_NAME: Format =
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
     });
+pub(crate) const VIA: Format = format("a relay", "\"tun.example.com\"", |text| {
+    text.parse::<doorstep_model::Via>().map(|_| ()).map_err(|error| match error.meant {
+        Some(meant) => format!("{}; did you mean `{meant}`?", error.why),
+        None => error.why,
+    })
+});
+pub(crate) const LENT_NAME: Format =
+    format("a name", "\"blog\"", |text| match text.parse::<doorstep_model::Hostname>() {
+        Ok(name) if name.as_str().contains('_') => Err("names on the internet have no `_`".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    });
+pub(crate) const PLACE: Format = format("a host and a port", "\"localhost:22\"", |text| place::parse(text).map(|_| ()));
 pub(crate) const NAME: Format = Format {
     pattern: Some("^[A-Za-z0-9_-]{1,64}$"),
     ..format("a name", "\"blog\"", |text| {

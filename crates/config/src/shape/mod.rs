@@ -10,6 +10,7 @@ mod pool;
 mod relay;
 mod route;
 mod site;
+mod tunnel;
 
 use format::Format;
 
@@ -128,6 +129,10 @@ pub(crate) fn relay() -> &'static Shape {
     &relay::RELAY
 }
 
+pub(crate) fn tunnel() -> &'static Shape {
+    &tunnel::TUNNEL
+}
+
 pub(crate) fn listen() -> &'static Shape {
     &daemon::LISTEN
 }
@@ -176,6 +181,13 @@ const TOP: &[Key] = &[
         "",
         "Lend a public address to computers that have none.",
         "relay = { domain = \"tun.example.com\" }",
+    ),
+    Key::new(
+        "tunnel",
+        Kind::Table(&tunnel::TUNNEL),
+        "",
+        "Borrow a public address for the sites, and for ports.",
+        "tunnel = { via = \"tun.example.com\" }",
     ),
     Key::new("daemon", Kind::Table(&daemon::DAEMON), "", "doorstep itself.", "daemon = { workers = 2 }"),
     Key::new("log", Kind::Table(&daemon::LOG), "", "The access log.", "log = { access = \"stdout\" }"),

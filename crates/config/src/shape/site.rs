@@ -1,12 +1,12 @@
 use super::format::{HOST, PATH};
-use super::{Key, Kind, Shape, filters, guards, pool, route};
+use super::{Key, Kind, Shape, filters, guards, pool, route, tunnel};
 
 /// `[site."NAME"]`.
 pub(super) const SITE: Shape = Shape {
     name: "site",
     about: "A site. What answers is said by one of `root`, `file`, `proxy`, `app`, `redirect`, `respond` and `maintenance`, \
             for everything that none of its routes takes.",
-    keys: &[NAMES, route::ACTION, ROUTES, TLS, guards::GUARDS, filters::FILTERS, pool::OPTIONS],
+    keys: &[NAMES, route::ACTION, ROUTES, TLS, tunnel::SITE_KEY, guards::GUARDS, filters::FILTERS, pool::OPTIONS],
 };
 
 const NAMES: &[Key] = &[

@@ -7,6 +7,7 @@ pub(crate) mod env_file;
 pub(crate) mod hash;
 pub(crate) mod host;
 pub(crate) mod path;
+pub(crate) mod place;
 pub(crate) mod ports;
 pub(crate) mod quantity;
 pub(crate) mod template;

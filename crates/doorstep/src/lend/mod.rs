@@ -34,8 +34,6 @@ pub use self::status::{Fares, WayStatus, seconds_until};
 pub struct Offer {
     pub lent: Lent,
     pub sink: Sink,
-    /// The app is told who the visitor is by a PROXY protocol header.
-    pub proxy_header: bool,
 }
 
 /// A way to visitors: whom it is named after, and how it is taken.

@@ -62,7 +62,7 @@ impl Fakes {
 
 fn offer() -> Offer {
     let to = UpstreamAddr::Tcp { host: "localhost".into(), port: 22 };
-    Offer { lent: Lent::Tcp { to: to.clone(), port: 0 }, sink: Sink::Dial(to), proxy_header: false }
+    Offer { lent: Lent::Tcp { to: to.clone(), port: 0, proxy_header: false }, sink: Sink::Dial(to) }
 }
 
 fn online(relay: &str) -> AgentEvent {

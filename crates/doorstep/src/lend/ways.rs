@@ -70,7 +70,7 @@ fn claim(lent: &Lent) -> Claim {
 
 fn targets(offers: &[Offer]) -> Vec<Target> {
     let target = |offer: &Offer| Target {
-        proxy_header: offer.proxy_header,
+        proxy_header: matches!(offer.lent, Lent::Tcp { proxy_header: true, .. }),
         ..Target::new(claim(&offer.lent), offer.sink.clone())
     };
     offers.iter().map(target).collect()

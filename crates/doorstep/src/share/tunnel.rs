@@ -134,7 +134,7 @@ pub fn start(
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (says, news) = mpsc::unbounded_channel();
     let ways = ways(ready.0, &Threads::Own(threads));
-    let lending = Lending::start(ways, vec![Offer { lent, sink, proxy_header: false }], says);
+    let lending = Lending::start(ways, vec![Offer { lent, sink }], says);
     let follower = Follower { of, own, screen: screen.clone(), connector: Arc::new(Connector::new()), over };
     tokio::spawn(follower.run(news));
     Ok(lending)

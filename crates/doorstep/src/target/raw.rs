@@ -59,7 +59,10 @@ pub fn resolve(args: &ShareArgs) -> Result<Option<Raw>, Failure> {
         }
         _ => {
             let to = UpstreamAddr::Tcp { host: host.clone(), port };
-            (Lent::Tcp { to, port: args.remote_port.unwrap_or(0) }, format!("tcp://{}", shown(&host, port)))
+            (
+                Lent::Tcp { to, port: args.remote_port.unwrap_or(0), proxy_header: false },
+                format!("tcp://{}", shown(&host, port)),
+            )
         }
     };
     Ok(Some(Raw { given: word.to_owned(), kind, title, lent }))

@@ -29,7 +29,7 @@ pub use route::{
     UploadPolicy, ValueMatcher,
 };
 pub use site::{HostPattern, HostPolicy, HttpsPolicy, Listener, Site, TlsPolicy};
-pub use tunnel::{Lent, Tunnel, WebLent};
+pub use tunnel::{Lent, SshFiles, Tunnel, WebLent};
 pub use via::{RELAY_PORT, Via, ViaError, vias};
 
 /// What should be reachable, and how. Immutable once built; the engine compiles it into a route table.

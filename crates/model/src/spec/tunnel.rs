@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::{Pem, UpstreamAddr};
 use crate::{Secret, Via};
@@ -12,7 +13,16 @@ pub struct Tunnel {
     pub identities: Vec<(Via, Secret<Pem>)>,
     /// What a kite's owner shares with its front-end.
     pub kite_secret: Option<Secret<String>>,
+    /// For servers that are reached by ssh.
+    pub ssh: Option<SshFiles>,
     pub lent: Vec<Lent>,
+}
+
+/// What it takes to log in by ssh where nobody is there to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshFiles {
+    pub key: PathBuf,
+    pub known_hosts: PathBuf,
 }
 
 /// One thing that is lent.
@@ -21,7 +31,12 @@ pub enum Lent {
     /// A site, under a name of its own.
     Web(WebLent),
     /// Connections as they are, from a leased port.
-    Tcp { to: UpstreamAddr, port: u16 },
+    Tcp {
+        to: UpstreamAddr,
+        port: u16,
+        /// It is told who the visitor is by a PROXY protocol header (version 2).
+        proxy_header: bool,
+    },
     /// Datagrams, from a leased port.
     Udp { to: SocketAddr, port: u16 },
 }
