@@ -218,3 +218,10 @@ pub const RELAY_CLAIMS_TOGETHER: Duration = Duration::from_millis(200);
 
 /// How long the relay's own names may take to answer, when it is seen whether they lead here.
 pub const RELAY_REACHED: Duration = Duration::from_secs(5);
+
+/// How long visitors may go on by a way that is left, because one before it works again or the configuration changed.
+pub const WAY_DRAIN: Duration = Duration::from_secs(600);
+
+/// How long a worker that takes over waits until the one before has let go of the names that it was lent. Relays hold
+/// requests for longer.
+pub const TUNNEL_TAKEOVER: Duration = Duration::from_millis(250);

@@ -11,7 +11,10 @@ use doorstep_http::{Engine, Observer, RouteTable, Service, SiteRoutes, Strangers
 use doorstep_model::{Action, HostPolicy, Listener, Site, Spec, TlsPolicy};
 use doorstep_net::{BindError, Connector, ListenerGroup, Quota, TlsSelect, raise_descriptor_limit};
 use doorstep_proxy::ReverseProxy;
+use doorstep_tunnel::agent::Threads;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
+use tokio::runtime::Handle;
 
 use crate::lend::LentSite;
 use crate::plane::{Plane, Socket};
@@ -41,6 +44,8 @@ pub struct Running {
     routes: Routes,
     nonce: String,
     observer: Arc<dyn Observer>,
+    /// The threads' runtimes.
+    threads: Arc<Mutex<Vec<Handle>>>,
 }
 
 impl Bound {
@@ -93,9 +98,13 @@ impl Running {
                 });
             }
         }
+        let threads: Arc<Mutex<Vec<Handle>>> = Arc::default();
+        let handles = threads.clone();
+        let began = move || handles.lock().push(Handle::current());
         Ok(Self {
-            plane: Plane::start(sockets, quota, || {}).context("worker threads cannot be started")?,
+            plane: Plane::start(sockets, quota, began).context("worker threads cannot be started")?,
             routes: first.unwrap_or_default(),
+            threads,
             nonce: options.nonce,
             observer: options.observer,
         })
@@ -107,6 +116,11 @@ impl Running {
         let options =
             TableOptions { beacon: Some(self.nonce.clone()), strangers: Strangers::Quiet, ..TableOptions::default() };
         Arc::new(LentSite::new(site, options, any_name, self.observer.clone()))
+    }
+
+    /// The threads of the data plane.
+    pub fn threads(&self) -> Threads {
+        Threads::Given(self.threads.lock().clone())
     }
 
     /// Connections open now.

@@ -10,3 +10,4 @@ pub mod relay_status;
 pub mod server;
 mod status;
 mod table;
+pub mod tunnel_status;

@@ -8,6 +8,7 @@ use doorstep_model::{Blame, Finding, Severity};
 use serde::{Deserialize, Serialize};
 
 use super::relay_status::Relay;
+use super::tunnel_status::TunnelStatus;
 
 /// One line from the client; the only one on its connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,8 @@ pub struct Status {
     pub upstreams: Vec<Upstream>,
     /// `None` where there is no `[relay]`.
     pub relay: Option<Relay>,
+    /// In the order of preference; none where there is no `[tunnel]`.
+    pub tunnels: Vec<TunnelStatus>,
     pub certificates: Vec<Certificate>,
     pub findings: Vec<Found>,
 }

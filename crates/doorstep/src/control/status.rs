@@ -9,8 +9,8 @@ use super::protocol::{
     App, Certificate, CertificateSource, CertificateState, Found, Instance, InstanceState, Job, Status, Traffic,
     Upstream, UpstreamState,
 };
-use super::relay_status;
 use super::table::{Cell, Column, left, paint, right, table};
+use super::{relay_status, tunnel_status};
 use crate::screen::human::{bytes, counted, grouped, took};
 use crate::screen::line::{BAD, BOLD, DIM, GOOD, PLAIN, WARN};
 use crate::screen::text::{visible, wrap};
@@ -38,6 +38,7 @@ pub fn render(status: &Status, look: Look) -> String {
     for app in &status.apps {
         page.app_words(app);
     }
+    page.section(&tunnel_status::TUNNELS, &status.tunnels.iter().flat_map(tunnel_status::rows).collect::<Vec<_>>());
     let agents = status.relay.iter().flat_map(|relay| &relay.agents);
     page.section(&relay_status::AGENTS, &agents.map(relay_status::row).collect::<Vec<_>>());
     page.section(&UPSTREAMS, &status.upstreams.iter().map(upstream_row).collect::<Vec<_>>());

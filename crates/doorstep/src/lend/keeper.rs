@@ -1,6 +1,7 @@
 //! Starts agents, listens to them, and passes on what becomes of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use doorstep_proto::tunnel::Retry;
 use doorstep_tunnel::AgentEvent;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::order::{Order, Step};
 use super::{AtWork, Board, News, Offer, State, Way};
+use crate::limits::WAY_DRAIN;
 
 pub struct Keeper {
     ways: Vec<Way>,
@@ -43,14 +45,27 @@ impl Keeper {
     }
 
     /// Until it is told to leave; then until every visitor is done.
-    pub async fn run(mut self, mut leave: oneshot::Receiver<()>) {
+    pub async fn run(mut self, wait: Duration, mut leave: oneshot::Receiver<Duration>) {
+        let waited = tokio::time::timeout(wait, &mut leave).await;
+        let patience = match waited {
+            Ok(patience) => patience.unwrap_or_default(),
+            Err(_) => self.keep(leave).await,
+        };
+        let all: Vec<_> = self.at_work.lock().iter_mut().filter_map(Option::take).collect();
+        join_all(all.into_iter().map(|agent| agent.leave(patience))).await;
+        let end = Instant::now() + patience;
+        while let Ok(Some(_)) = tokio::time::timeout_at(end, self.leaving.join_next()).await {}
+    }
+
+    /// Until it is told to leave: how patiently.
+    async fn keep(&mut self, mut leave: oneshot::Receiver<Duration>) -> Duration {
         loop {
             while let Some(step) = self.order.due(now()) {
                 self.take(step);
             }
             let next = self.order.next_at();
             tokio::select! {
-                _ = &mut leave => break,
+                patience = &mut leave => return patience.unwrap_or_default(),
                 Some((way, start, event)) = self.heard.recv() => {
                     if self.start.get(way) == Some(&start) {
                         self.hear(way, event);
@@ -60,9 +75,6 @@ impl Keeper {
                 () = tokio::time::sleep_until(next.unwrap_or_else(now).into()), if next.is_some() => {}
             }
         }
-        let all: Vec<_> = self.at_work.lock().iter_mut().filter_map(Option::take).collect();
-        join_all(all.into_iter().map(|agent| agent.leave())).await;
-        while self.leaving.join_next().await.is_some() {}
     }
 
     fn take(&mut self, step: Step) {
@@ -87,7 +99,7 @@ impl Keeper {
             Step::Leave(way) => {
                 self.start[way] += 1;
                 if let Some(agent) = self.at_work.lock()[way].take() {
-                    self.leaving.spawn(agent.leave());
+                    self.leaving.spawn(agent.leave(WAY_DRAIN));
                 }
                 let gone = self.board.with(way, super::WayStatus::left).unwrap_or_default();
                 let _ = self.news.send(News::StandsBy { way });

@@ -5,7 +5,7 @@ use std::path::Path;
 use doorstep_model::{Hostname, RELAY_PORT, Tunnel, Via};
 use doorstep_pagekite::KiteSecret;
 use doorstep_pagekite::client::{ClientOptions as KiteOptions, FrontEndAt, find_secret};
-use doorstep_ssh::client::ClientOptions as SshOptions;
+use doorstep_ssh::client::{Builtin, ClientOptions as SshOptions, Program};
 use doorstep_tunnel::identity::{AgentIdentity, IdentityError, agent_identities_dir};
 
 use super::ways::{Known, software};
@@ -50,7 +50,18 @@ pub fn of_tunnel(tunnel: &Tunnel) -> anyhow::Result<Vec<Known>> {
             let secret = tunnel.kite_secret.as_ref().map(|secret| KiteSecret::new(secret.reveal()));
             Ok(flown(via, secret.ok_or_else(|| anyhow::anyhow!("{via} needs `kite_secret`"))?))
         }
-        Via::Ssh { .. } => Ok(by_ssh(via)),
+        Via::Ssh { .. } => {
+            let files = tunnel.ssh.as_ref().ok_or_else(|| anyhow::anyhow!("{via} needs `ssh_key`"))?;
+            let mut options = by_ssh(via);
+            if let Known::Ssh(options) = &mut options {
+                // The worker starts no program, and may read these files and no others.
+                options.program = Program::Builtin(Builtin {
+                    keys: vec![files.key.clone()],
+                    known_hosts: Some(files.known_hosts.clone()),
+                });
+            }
+            Ok(options)
+        }
     };
     tunnel.vias.iter().map(known).collect()
 }

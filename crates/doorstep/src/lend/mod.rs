@@ -49,8 +49,8 @@ pub trait Carrier: Send {
 
 /// An agent at work. Dropped, it ends at once.
 pub trait Carried: Send {
-    /// Tells the other side, and lets visitors' connections finish.
-    fn leave(self: Box<Self>) -> BoxFuture<'static, ()>;
+    /// Tells the other side, and lets visitors' connections finish within `patience`.
+    fn leave(self: Box<Self>, patience: Duration) -> BoxFuture<'static, ()>;
 
     /// The time there and back, where it is measured.
     fn round_trip(&self) -> Option<Duration> {
@@ -120,18 +120,23 @@ type AtWork = keeper::Agents;
 pub struct Lending {
     board: Board,
     at_work: AtWork,
-    leave: Option<oneshot::Sender<()>>,
+    leave: Option<oneshot::Sender<Duration>>,
     keeper: Option<JoinHandle<()>>,
 }
 
 impl Lending {
     /// Takes the first way, and the next one where that fails.
     pub fn start(ways: Vec<Way>, offers: Vec<Offer>, news: mpsc::UnboundedSender<News>) -> Self {
+        Self::start_after(Duration::ZERO, ways, offers, news)
+    }
+
+    /// The same after a while, in which somebody else may leave.
+    pub fn start_after(wait: Duration, ways: Vec<Way>, offers: Vec<Offer>, news: mpsc::UnboundedSender<News>) -> Self {
         let board = Board::new(ways.iter().map(|way| way.via.clone()));
         let at_work: AtWork = Arc::new(Mutex::new(Vec::new()));
         let keeper = Keeper::new(ways, offers, at_work.clone(), board.clone(), news);
         let (leave, left) = oneshot::channel();
-        Self { board, at_work, leave: Some(leave), keeper: Some(tokio::spawn(keeper.run(left))) }
+        Self { board, at_work, leave: Some(leave), keeper: Some(tokio::spawn(keeper.run(wait, left))) }
     }
 
     /// How each way fares, and the time there and back where it is known.
@@ -141,9 +146,11 @@ impl Lending {
         self.board.read().into_iter().enumerate().map(|(way, status)| (status, round_trip(way))).collect()
     }
 
-    /// Leaves every relay gently. Ends when the visitors' connections have.
-    pub async fn leave(mut self) {
-        drop(self.leave.take());
+    /// Leaves every relay gently. Ends when the visitors' connections have, or after `patience`.
+    pub async fn leave(mut self, patience: Duration) {
+        if let Some(leave) = self.leave.take() {
+            let _ = leave.send(patience);
+        }
         if let Some(keeper) = &mut self.keeper {
             let _ = keeper.await;
         }

@@ -27,7 +27,7 @@ impl Carrier for Fake {
 }
 
 impl Carried for Fake {
-    fn leave(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn leave(self: Box<Self>, _: Duration) -> BoxFuture<'static, ()> {
         self.1.0.lock().push((self.0, Said::Left));
         Box::pin(async {})
     }
@@ -106,7 +106,7 @@ async fn the_next_way_is_taken_and_left_again_with_its_address() {
     // What the one that was left still says is not heard.
     fakes.tell(1, online("relay-1"));
     assert_eq!(lending.status()[1].0.fares, Fares::StandsBy);
-    lending.leave().await;
+    lending.leave(Duration::ZERO).await;
     assert_eq!(fakes.log(), ["0 started", "1 started", "1 left", "0 left"]);
 }
 

@@ -13,7 +13,6 @@ use doorstep_tunnel::{AgentEvent, Target};
 use tokio::sync::mpsc;
 
 use super::{Carried, Carrier, Offer, Way};
-use crate::limits::DRAIN;
 
 /// What this program calls itself.
 pub fn software() -> String {
@@ -101,8 +100,8 @@ impl Carrier for Relays {
 }
 
 impl Carried for AgentHandle {
-    fn leave(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move { AgentHandle::leave(*self, DRAIN).await })
+    fn leave(self: Box<Self>, patience: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(async move { AgentHandle::leave(*self, patience).await })
     }
 
     fn round_trip(&self) -> Option<Duration> {
@@ -114,7 +113,7 @@ impl Carried for AgentHandle {
 struct NotStarted;
 
 impl Carried for NotStarted {
-    fn leave(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn leave(self: Box<Self>, _: Duration) -> BoxFuture<'static, ()> {
         Box::pin(async {})
     }
 }
@@ -133,8 +132,10 @@ impl Carrier for Ssh {
 }
 
 impl Carried for ssh::Handle {
-    fn leave(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move { ssh::Handle::leave(*self, Patience::Gentle).await })
+    fn leave(self: Box<Self>, patience: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let _ = tokio::time::timeout(patience, ssh::Handle::leave(*self, Patience::Gentle)).await;
+        })
     }
 }
 
@@ -147,7 +148,9 @@ impl Carrier for Kite {
 }
 
 impl Carried for pagekite::Handle {
-    fn leave(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move { pagekite::Handle::leave(*self).await })
+    fn leave(self: Box<Self>, patience: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let _ = tokio::time::timeout(patience, pagekite::Handle::leave(*self)).await;
+        })
     }
 }

@@ -108,7 +108,7 @@ async fn session(
             exposed::of(args, &target).into_iter().for_each(|finding| screen.tell(Message::Finding(finding)));
             let site = running.lent_site(tunnel::any_name(args));
             let of = tunnel::Of::Web { lent: tunnel::web(args, &target), site, nonce: nonce.clone() };
-            match tunnel::start(args, ready, of, &screen, given_up) {
+            match tunnel::start(args, ready, of, &screen, (running.threads(), given_up)) {
                 Ok(lending) => Some(lending),
                 Err(failure) => {
                     give_back(&screen, screen_thread).await;
@@ -144,7 +144,7 @@ async fn session(
     let finished = async {
         let left = async {
             if let Some(lending) = lending {
-                lending.leave().await;
+                lending.leave(limits::DRAIN).await;
             }
         };
         let both = async { tokio::join!(running.drained(), left) };

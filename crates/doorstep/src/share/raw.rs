@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use doorstep_tunnel::agent::Threads;
 use time::UtcOffset;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -35,8 +36,9 @@ pub async fn session(args: &ShareArgs, raw: Raw, zone: UtcOffset) -> Result<Exit
         ..Sharing::default()
     })));
     screen.tell(Message::Finding(exposed::raw(&raw.title)));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (given_up, mut nobody_lends) = mpsc::unbounded_channel();
-    let lending = tunnel::start(args, ready, tunnel::Of::Raw(raw.lent), &screen, given_up)?;
+    let lending = tunnel::start(args, ready, tunnel::Of::Raw(raw.lent), &screen, (Threads::Own(cores), given_up))?;
     let (over, mut is_over) = mpsc::channel(1);
     if let Some(expires) = args.expires {
         tokio::spawn(async move {
@@ -50,7 +52,7 @@ pub async fn session(args: &ShareArgs, raw: Raw, zone: UtcOffset) -> Result<Exit
     };
     screen.tell(Message::Stopping(reason.unwrap_or(Reason::Terminate)));
     let hurried = tokio::select! {
-        _ = timeout(limits::DRAIN, lending.leave()) => false,
+        _ = timeout(limits::DRAIN * 2, lending.leave(limits::DRAIN)) => false,
         () = signals.hurry() => true,
     };
     let shown = reason.unwrap_or(Reason::Terminate);

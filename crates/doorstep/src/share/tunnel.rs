@@ -112,7 +112,7 @@ pub fn start(
     ready: Ready,
     of: Of,
     screen: &Screen,
-    over: mpsc::UnboundedSender<()>,
+    (threads, over): (Threads, mpsc::UnboundedSender<()>),
 ) -> Result<Lending, Failure> {
     let own = match &of {
         Of::Web { lent, .. } if lent.end_to_end => Some(Arc::new(certificates(args, lent, screen)?)),
@@ -131,9 +131,8 @@ pub fn start(
         Of::Raw(lent @ Lent::Udp { to, .. }) => (lent.clone(), Sink::DialUdp(*to)),
         Of::Raw(Lent::Web(_)) => return Err(Failure::new(Code::Failed, "a web target is not lent as it is")),
     };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (says, news) = mpsc::unbounded_channel();
-    let ways = ways(ready.0, &Threads::Own(threads));
+    let ways = ways(ready.0, &threads);
     let lending = Lending::start(ways, vec![Offer { lent, sink }], says);
     let follower = Follower { of, own, screen: screen.clone(), connector: Arc::new(Connector::new()), over };
     tokio::spawn(follower.run(news));

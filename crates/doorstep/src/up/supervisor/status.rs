@@ -13,6 +13,7 @@ use crate::control::protocol::{
     Worker,
 };
 use crate::control::relay_status::Relay;
+use crate::control::tunnel_status::TunnelStatus;
 use crate::up::link::Question;
 
 /// What a worker says of itself.
@@ -25,6 +26,7 @@ pub struct WorkerStatus {
     pub sites: HashMap<String, Traffic>,
     pub upstreams: Vec<Upstream>,
     pub relay: Option<Relay>,
+    pub tunnels: Vec<TunnelStatus>,
     pub certificates: Vec<Certificate>,
 }
 
@@ -56,6 +58,7 @@ impl Supervisor {
             jobs: jobs.into_iter().map(job).collect(),
             upstreams: worker.upstreams,
             relay: worker.relay,
+            tunnels: worker.tunnels,
             certificates: worker.certificates,
             findings: self
                 .findings

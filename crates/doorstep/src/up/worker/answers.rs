@@ -51,6 +51,7 @@ impl Serving {
             sites: metrics::sites(&snapshot),
             upstreams,
             relay,
+            tunnels: self.tunnels.status(),
             certificates,
         }
     }

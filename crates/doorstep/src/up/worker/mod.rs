@@ -10,6 +10,7 @@ mod relay;
 mod routes;
 mod samples;
 mod serving;
+mod tunnel;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;

@@ -26,6 +26,8 @@ struct Plan {
     issuance: Issuance,
     sites: Vec<CertRequest>,
     relay: Option<(Arc<Relaying>, RelaySpec)>,
+    /// For sites that are lent, with TLS up to here.
+    lent: Vec<CertRequest>,
     wait: Option<Duration>,
 }
 
@@ -35,6 +37,7 @@ impl Wanted {
             issuance: spec.issuance.clone(),
             sites: certificates::requests(spec),
             relay: relay.zip(spec.relay.clone()),
+            lent: Vec::new(),
             wait: None,
         })))
     }
@@ -52,7 +55,12 @@ impl Wanted {
     pub fn requests(&self) -> Vec<CertRequest> {
         let plan = self.0.lock();
         let relay = plan.relay.iter().flat_map(|(relay, spec)| relay.requests(spec, &plan.issuance));
-        plan.sites.iter().cloned().chain(relay).collect()
+        plan.sites.iter().cloned().chain(relay).chain(plan.lent.iter().cloned()).collect()
+    }
+
+    /// Names that this computer's own sites were granted elsewhere.
+    pub fn lend(&self, lent: Vec<CertRequest>) {
+        self.0.lock().lent = lent;
     }
 
     /// Looks at who has which name, and says whether that makes a difference.

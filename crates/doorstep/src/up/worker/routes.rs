@@ -41,6 +41,8 @@ pub struct Builder {
     /// Pools of the table made last whose members the configuration names.
     fixed: Vec<(String, Arc<PoolService>)>,
     statics: HashMap<AppName, StaticFiles>,
+    /// What answers for each site of the table made last, whatever way its visitors come.
+    services: HashMap<String, Arc<dyn Service>>,
     /// And what our own question is answered with, by which a relay sees whether its names lead here.
     relay: Option<(Arc<Relaying>, String)>,
 }
@@ -72,6 +74,7 @@ impl Builder {
             guards: KeptGuards::default(),
             fixed: Vec::new(),
             statics: HashMap::new(),
+            services: HashMap::new(),
             relay,
         }
     }
@@ -92,6 +95,7 @@ impl Builder {
         self.folders.begin();
         self.guards.begin();
         self.fixed.clear();
+        self.services.clear();
         let answers = self.answers.clone();
         let secure = spec.listeners.iter().filter(|listener| listener.tls == TlsPolicy::Sites);
         let mut table = RouteTable::new(TableOptions {
@@ -115,6 +119,11 @@ impl Builder {
         self.pools.settle();
         self.folders.settle();
         self.guards.settle();
+    }
+
+    /// What answers for a site of the table made last.
+    pub fn service(&self, site: &str) -> Option<Arc<dyn Service>> {
+        self.services.get(site).cloned()
     }
 
     /// Pools of the table made last whose members the configuration names, and what each is called.
@@ -163,6 +172,7 @@ impl Builder {
             Some((relay, _)) if site.answers_to(relay.registry.domain()) => relay.in_front_of(service),
             _ => service,
         };
+        self.services.insert(site.name.clone(), service.clone());
         let mut routes = SiteRoutes::of(site, []);
         routes.routes = vec![(Matcher::any(), service)];
         Ok(routes)

@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use doorstep_certs::{CertTable, Http01Answers, Manager, ManagerOptions};
 use doorstep_config::Privileges;
-use doorstep_http::Engine;
 use doorstep_http::limits::Limits;
+use doorstep_http::{Engine, Observer};
 use doorstep_model::{AppName, Finding, Listener, Spec, TlsPolicy};
 use doorstep_net::{Handler, Patience, Quota, TlsSelect, raise_descriptor_limit};
 use doorstep_telemetry::Telemetry;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -21,6 +22,7 @@ use super::members::AppMembers;
 use super::relay::Wanted;
 use super::routes::Builder;
 use super::samples::Samples;
+use super::tunnel::Tunnels;
 use super::{Says, relay};
 use crate::control::protocol::Found;
 use crate::limits::LAST_ACCEPT;
@@ -45,6 +47,7 @@ pub struct Serving {
     managing: Option<JoinHandle<()>>,
     pub(super) relay: Option<Arc<Relaying>>,
     wanted: Wanted,
+    pub(super) tunnels: Tunnels,
     /// Lets the manager know of names that agents claim.
     following: Option<JoinHandle<()>>,
     /// Where it is asked over plain HTTP.
@@ -86,10 +89,12 @@ impl Serving {
         let engine = Engine::new(builder.table(&spec, &mut members)?, observer, Limits::default());
         builder.settle();
         let plain_port = relay::port(&start, &spec, &TlsPolicy::Plain);
-        let plane = plane_of(&start, &spec, &engine, (&table, relay.as_deref()), &telemetry)?;
+        let threads = Arc::default();
+        let plane = plane_of(&start, &spec, &engine, (&table, relay.as_deref()), &telemetry, &threads)?;
         let following = relay.as_ref().map(|relay| relay::follow(relay, wanted.clone(), manager.clone()));
         let (generation, privileges, says) = (start.generation, start.privileges, says.clone());
-        Ok(Self {
+        let tunnels = Tunnels::new(threads, table, manager.clone(), wanted.clone(), says.clone());
+        let mut serving = Self {
             privileges,
             managing: None,
             numbers: Numbers::default(),
@@ -105,9 +110,17 @@ impl Serving {
             wanted,
             following,
             plain_port,
+            tunnels,
             generation,
             says,
-        })
+        };
+        serving.configure_tunnels();
+        Ok(serving)
+    }
+
+    fn configure_tunnels(&mut self) {
+        let observer: Arc<dyn Observer> = self.telemetry.clone();
+        self.tunnels.configure(&self.spec, |site| self.builder.service(site), &observer);
     }
 
     /// Serves by another configuration of the same shape from now on.
@@ -129,6 +142,7 @@ impl Serving {
         self.telemetry.set_logs(&spec.daemon.access_logs)?;
         self.telemetry.set_sites(&relay::counted(&spec));
         (self.spec, self.generation) = (spec, generation);
+        self.configure_tunnels();
         Ok(())
     }
 
@@ -149,6 +163,7 @@ impl Serving {
         if self.managing.is_some() {
             return;
         }
+        self.tunnels.lead(&self.spec);
         let manager = self.manager.clone();
         self.managing = Some(tokio::spawn(async move { manager.run().await }));
         if let (Some(relay), Some(nonce)) = (&self.relay, self.builder.nonce()) {
@@ -162,6 +177,8 @@ impl Serving {
         if let Some(relay) = &self.relay {
             relay.retire();
         }
+        // First of all: whoever takes over wants the names.
+        let mut leaving = self.tunnels.leave(most);
         self.plane.drain(Patience::Gentle);
         if tokio::time::timeout(LAST_ACCEPT, self.plane.accepts_no_more()).await.is_ok() {
             let _ = self.says.send(FromWorker::AcceptsNoMore);
@@ -176,7 +193,7 @@ impl Serving {
         let mut hears = true;
         loop {
             let message = tokio::select! {
-                () = self.plane.drained() => break,
+                () = drained(&self.plane, &mut leaving) => break,
                 () = tokio::time::sleep_until(deadline) => break,
                 message = reader.next::<ToWorker>(), if hears => message,
             };
@@ -192,6 +209,15 @@ impl Serving {
     }
 }
 
+/// Ends when neither the listeners' connections nor those of tunnels are there any more.
+async fn drained(plane: &Plane, leaving: &mut Option<JoinHandle<()>>) {
+    if let Some(left) = leaving {
+        let _ = left.await;
+        *leaving = None;
+    }
+    plane.drained().await;
+}
+
 /// Threads on the sockets that the supervisor handed over.
 fn plane_of(
     start: &Start,
@@ -199,6 +225,7 @@ fn plane_of(
     engine: &Engine,
     (table, relay): (&CertTable, Option<&Relaying>),
     telemetry: &Arc<Telemetry>,
+    handles: &Arc<Mutex<Vec<Handle>>>,
 ) -> anyhow::Result<Plane> {
     let select: Arc<dyn TlsSelect> = relay.map_or_else(|| Arc::new(table.clone()) as _, Relaying::select);
     let threads = supervisor::threads(spec).max(1);
@@ -229,7 +256,11 @@ fn plane_of(
         *turn += 1;
     }
     let registry = relay.map(|relay| relay.registry.clone());
-    let began = move || registry.iter().for_each(|registry| registry.add_runtime(Handle::current()));
+    let handles = handles.clone();
+    let began = move || {
+        handles.lock().push(Handle::current());
+        registry.iter().for_each(|registry| registry.add_runtime(Handle::current()));
+    };
     Ok(Plane::start(sockets, quota, began)?)
 }
 
