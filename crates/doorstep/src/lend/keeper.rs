@@ -161,8 +161,10 @@ impl Keeper {
     }
 
     fn becomes(&self, way: usize, via: &str, state: State) {
-        self.board.with(way, |status| status.becomes(via, &state));
-        let _ = self.news.send(News::State { way, via: via.to_owned(), state });
+        let news = self.board.with(way, |status| status.becomes(via, &state));
+        if news == Some(true) {
+            let _ = self.news.send(News::State { way, via: via.to_owned(), state });
+        }
     }
 }
 

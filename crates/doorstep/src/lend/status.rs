@@ -55,7 +55,8 @@ impl Board {
 }
 
 impl WayStatus {
-    pub(super) fn becomes(&mut self, via: &str, state: &State) {
+    /// Whether that is news.
+    pub(super) fn becomes(&mut self, via: &str, state: &State) -> bool {
         let was_up_before = !self.addresses.is_empty();
         let is_up = |fares: &Fares| matches!(fares, Fares::In(State::Up { .. }));
         let fares = Fares::In(state.clone());
@@ -63,8 +64,10 @@ impl WayStatus {
             self.since = SystemTime::now();
             self.reconnects += u64::from(is_up(&fares) && was_up_before);
         }
+        let news = fares != self.fares || via != self.via;
         self.fares = fares;
         via.clone_into(&mut self.via);
+        news
     }
 
     pub(super) fn lent(&mut self, offer: usize, address: &str) {
