@@ -130,15 +130,42 @@ fn user_folder(context: &mut Context<'_>) -> Option<PathBuf> {
 
 fn ssh(context: &mut Context<'_>, table: &Table, vias: &[(Via, &Node)]) -> Option<SshFiles> {
     let (_, node) = vias.iter().find(|(via, _)| matches!(via, Via::Ssh { .. }))?;
-    let known_hosts = table.get("known_hosts").and_then(|node| Some(context.path(node, node.text()?)));
-    let Some(key) = table.get("ssh_key").and_then(|node| Some(context.path(node, node.text()?))) else {
+    let known_hosts = known_hosts(context, table, node);
+    let Some(named) = table.get("ssh_key") else {
         context
             .error("ssh-without-key", &node.place, "nobody is there to type a password: a key is needed")
             .note("ssh-keygen -t ed25519 -N '' -f ssh_key, and `ssh-copy-id -i ssh_key.pub …`")
             .help("ssh_key = \"ssh_key\"");
         return None;
     };
-    Some(SshFiles { key, known_hosts: known_hosts.unwrap_or_else(|| "/etc/ssh/ssh_known_hosts".into()) })
+    let path = context.path(named, named.text()?);
+    let (text, world_readable) = context.named_file(named, &path)?;
+    if world_readable {
+        context
+            .warning("readable-secret", &named.place, "anybody on this computer can read this private key")
+            .help(format!("chmod 600 {}", path.display()));
+    }
+    Some(SshFiles { key: Secret::new(Pem { path, text: Arc::from(text) }), known_hosts: known_hosts? })
+}
+
+/// Keys of ssh servers: without that of ours, anybody could pretend to be it.
+fn known_hosts(context: &mut Context<'_>, table: &Table, via: &Node) -> Option<Pem> {
+    let usual = PathBuf::from("/etc/ssh/ssh_known_hosts");
+    if let Some(node) = table.get("known_hosts") {
+        let path = context.path(node, node.text()?);
+        let (text, _) = context.named_file(node, &path)?;
+        return Some(Pem { path, text: Arc::from(text) });
+    }
+    match context.read(&usual) {
+        Ok((text, _)) => Some(Pem { path: usual, text: Arc::from(text) }),
+        Err(_) => {
+            context
+                .error("ssh-without-known-hosts", &via.place, "nothing says by which key the server is known")
+                .note("ssh-keyscan HOST > known_hosts, and compare with what the server's owner says")
+                .help("known_hosts = \"known_hosts\"");
+            None
+        }
+    }
 }
 
 fn webs(context: &mut Context<'_>, file: &Table, table: &Table, sites: &[Site], vias: &[(Via, &Node)]) -> Vec<Lent> {

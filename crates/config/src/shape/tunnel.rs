@@ -53,7 +53,7 @@ pub(super) const TUNNEL: Shape = Shape {
             "ssh_key",
             Kind::Text(&PATH),
             "",
-            "The private key for `ssh://`, without a passphrase, readable for the user of `[daemon]`.",
+            "The private key for `ssh://`, without a passphrase.",
             "ssh_key = \"/etc/doorstep/ssh_key\"",
         ),
         Key::new(

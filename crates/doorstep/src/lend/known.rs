@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use doorstep_model::{Hostname, RELAY_PORT, Tunnel, Via};
+use doorstep_model::{Hostname, RELAY_PORT, Secret, Tunnel, Via};
 use doorstep_pagekite::KiteSecret;
 use doorstep_pagekite::client::{ClientOptions as KiteOptions, FrontEndAt, find_secret};
-use doorstep_ssh::client::{Builtin, ClientOptions as SshOptions, Program};
+use doorstep_ssh::client::{Builtin, ClientOptions as SshOptions, Key, KnownHosts, Program};
 use doorstep_tunnel::identity::{AgentIdentity, IdentityError, agent_identities_dir};
 
 use super::ways::{Known, software};
@@ -54,10 +54,10 @@ pub fn of_tunnel(tunnel: &Tunnel) -> anyhow::Result<Vec<Known>> {
             let files = tunnel.ssh.as_ref().ok_or_else(|| anyhow::anyhow!("{via} needs `ssh_key`"))?;
             let mut options = by_ssh(via);
             if let Known::Ssh(options) = &mut options {
-                // The worker starts no program, and may read these files and no others.
+                // The worker starts no program, and reads no files.
                 options.program = Program::Builtin(Builtin {
-                    keys: vec![files.key.clone()],
-                    known_hosts: Some(files.known_hosts.clone()),
+                    keys: vec![Key::Text(Secret::new(files.key.reveal().text.to_string()))],
+                    known_hosts: KnownHosts::Text(files.known_hosts.text.to_string()),
                 });
             }
             Ok(options)

@@ -32,9 +32,6 @@ impl Shape {
         if spec.relay.is_some() {
             write.push(dirs.relay());
         }
-        if let Some(files) = spec.tunnel.as_ref().and_then(|tunnel| tunnel.ssh.as_ref()) {
-            read.extend([files.key.clone(), files.known_hosts.clone()]);
-        }
         for route in spec.sites.iter().flat_map(|site| &site.routes) {
             match &route.action {
                 Action::Folder { root, options } => {

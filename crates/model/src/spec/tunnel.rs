@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use super::{Pem, UpstreamAddr};
 use crate::{Secret, Via};
@@ -21,8 +20,10 @@ pub struct Tunnel {
 /// What it takes to log in by ssh where nobody is there to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshFiles {
-    pub key: PathBuf,
-    pub known_hosts: PathBuf,
+    /// A private key, as `ssh-keygen` writes it.
+    pub key: Secret<Pem>,
+    /// Keys of servers, a line for each.
+    pub known_hosts: Pem,
 }
 
 /// One thing that is lent.
