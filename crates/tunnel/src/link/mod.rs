@@ -81,7 +81,7 @@ struct Shell {
 }
 
 impl Link {
-    /// `rest` is what the greeting left over.
+    /// `rest` is what the greeting left over. It is read when the connection is polled first: allow claims before.
     pub fn new(role: Role, sharing: Sharing, transport: impl Into<Transport>, rest: Bytes) -> Self {
         Self::over(role, sharing, Wire::new(transport.into()), rest)
     }
@@ -110,6 +110,7 @@ impl Link {
         let mut guard = shell.state.lock();
         let state = &mut *guard;
         state.set_link(cx.waker());
+        state.begin();
         for _ in 0..READS {
             let sent = state.transmit(cx).is_ready();
             if let Some(error) = &state.over {

@@ -17,6 +17,8 @@ pub(super) struct State {
     pub role: Role,
     pub sharing: Sharing,
     pub machine: DataLink,
+    /// What the greeting left over.
+    rest: Bytes,
     /// Gone when the connection is.
     pub wire: Option<Wire>,
     pub slots: BTreeMap<u32, Slot>,
@@ -62,12 +64,11 @@ pub(crate) fn now() -> Instant {
 impl State {
     pub fn new(role: Role, sharing: Sharing, wire: Wire, rest: Bytes) -> Self {
         let now = now();
-        let mut machine = DataLink::new(now, role, sharing);
-        machine.handle_input(now, DataInput::Received(rest));
-        let mut new = Self {
+        Self {
             role,
             sharing,
-            machine,
+            machine: DataLink::new(now, role, sharing),
+            rest,
             wire: Some(wire),
             slots: BTreeMap::new(),
             opened: VecDeque::new(),
@@ -79,9 +80,16 @@ impl State {
             byte_streams: 0,
             closing: 0,
             link: None,
-        };
-        new.settle();
-        new
+        }
+    }
+
+    /// What came with the greeting. Not before the connection is polled: claims are allowed until then.
+    pub fn begin(&mut self) {
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            self.machine.handle_input(now(), DataInput::Received(rest));
+            self.settle();
+        }
     }
 
     pub fn set_link(&mut self, waker: &Waker) {
@@ -98,6 +106,7 @@ impl State {
     }
 
     pub fn open(&mut self, open: Open) -> Result<u32, OpenError> {
+        self.begin();
         let datagrams = open.datagrams;
         let stream = self.machine.open(now(), open);
         self.settle();
