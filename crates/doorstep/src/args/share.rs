@@ -109,7 +109,7 @@ pub struct ShareArgs {
     #[arg(long, value_name = "N", requires = "via", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Internet")]
     pub remote_port: Option<u16>,
 
-    /// A file with the secret of a kite; the variable DOORSTEP_PAGEKITE_SECRET or ~/.pagekite.rc may say it instead
+    /// A file with the secret of a kite; the variable DOORSTEP_KITE_SECRET or ~/.pagekite.rc may say it instead
     #[arg(long, value_name = "FILE", requires = "via", help_heading = "Internet")]
     pub kite_secret: Option<PathBuf>,
 

@@ -7,7 +7,7 @@ use doorstep_proto::pagekite::KiteSecret;
 use crate::limits::MAX_FILE;
 
 /// The variable with the secret in it.
-pub const ENV: &str = "DOORSTEP_PAGEKITE_SECRET";
+pub const ENV: &str = "DOORSTEP_KITE_SECRET";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {

@@ -10,12 +10,12 @@ use doorstep_tunnel::{AgentEvent, Delivery, Visitor};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
 use super::kites::{address, refusal, way_to_raw};
 use super::run::{Client, wants_to_leave};
 use super::{FrontEndAt, Status};
-use crate::limits::{DRAIN, FAREWELL, PING};
+use crate::limits::{DRAIN, FAREWELL, PING, TAKEN_AGAIN};
 use crate::link::{Driver, KiteStream, Link};
 
 /// One tunnel to a front-end.
@@ -26,6 +26,8 @@ pub(super) struct Session<'a> {
     welcome: Welcome,
     outcomes: Vec<Outcome>,
     visitors: JoinSet<()>,
+    /// Kites that another back-end flies, while some of ours fly.
+    taken: Vec<Kite>,
     local: SocketAddr,
 }
 
@@ -50,6 +52,7 @@ impl<'a> Session<'a> {
             welcome: Welcome::default(),
             outcomes: Vec::new(),
             visitors: JoinSet::new(),
+            taken: Vec::new(),
             local,
         }
     }
@@ -61,6 +64,10 @@ impl<'a> Session<'a> {
         let (control, drain) = DrainControl::new();
         let mut driver = Driver::new(self.link.clone(), io);
         let mut pings = interval(PING);
+        // After a sleep of the computer, one is enough.
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = interval_at(tokio::time::Instant::now() + TAKEN_AGAIN, TAKEN_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut end = None;
         loop {
             tokio::select! {
@@ -74,6 +81,7 @@ impl<'a> Session<'a> {
                 },
                 Some(_) = self.visitors.join_next() => self.count(),
                 _ = pings.tick() => self.link.with(|machine, now| machine.ping(now)),
+                _ = again.tick(), if !self.taken.is_empty() => self.ask_again(),
                 () = wants_to_leave(leaving) => {
                     control.start(Patience::Now);
                     drop(drain);
@@ -128,8 +136,17 @@ impl<'a> Session<'a> {
     fn answered(&mut self, Answer { kite, outcome }: Answer) {
         let Some(target) = self.client.kites.target(&kite) else { return };
         match refusal(&kite, &outcome) {
-            Some(why) => self.client.tell(AgentEvent::Refused { target, why }),
+            // Told once.
+            Some(_) if self.taken.contains(&kite) && outcome == Outcome::Duplicate => {}
+            Some(why) => {
+                self.taken.retain(|taken| *taken != kite);
+                if outcome == Outcome::Duplicate {
+                    self.taken.push(kite);
+                }
+                self.client.tell(AgentEvent::Refused { target, why });
+            }
             None => {
+                self.taken.retain(|taken| *taken != kite);
                 self.client.tell(AgentEvent::Lent { target, address: address(&kite, &self.welcome) });
                 if kite.protocol() == "raw" {
                     self.notice(&way_to_raw(&kite, self.at));
@@ -138,6 +155,14 @@ impl<'a> Session<'a> {
             }
         }
         self.outcomes.push(outcome);
+    }
+
+    /// Their back-end may be gone by now.
+    fn ask_again(&self) {
+        for kite in self.taken.clone() {
+            let secret = self.client.options.secret.clone();
+            self.link.with(|machine, _| machine.add(kite, secret));
+        }
     }
 
     fn notice(&self, text: &str) {

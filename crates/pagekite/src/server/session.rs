@@ -68,6 +68,7 @@ impl Server {
         notice_silence(&io);
         let mut driver = Driver::new(link.clone(), io);
         let mut pings = interval(PING_BACK_END);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut judging: Option<BoxFuture<'_, Vec<(Claim, Verdict)>>> = None;
         let (mut answered, mut ended) = (false, false);
         let mut draining = pending_drain(&drain, &link);
