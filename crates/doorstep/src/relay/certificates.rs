@@ -82,7 +82,7 @@ impl Certificates {
         let lent: Vec<CertName> =
             self.names.iter().map(|name| CertName::from(&HostPattern::Exact(name.clone()))).collect();
         if !lent.is_empty() {
-            // Files are for the domain; an agent's own domain needs one of its own.
+            // Files are for the relay's domain; what is not beneath it needs one of its own.
             let source = match &spec.certificate {
                 CertificateSource::Files(_) => CertificateSource::Auto,
                 other => other.clone(),
@@ -108,6 +108,10 @@ fn covered(name: &Hostname, spec: &RelaySpec, issuance: &Issuance) -> bool {
 
 /// Whether one certificate is for all names beneath the domain.
 fn covers_all(spec: &RelaySpec, issuance: &Issuance) -> bool {
+    // `*.localhost`, as all wildcards right below the root, is refused by clients.
+    if !spec.domain.as_str().contains('.') {
+        return false;
+    }
     match &spec.certificate {
         CertificateSource::Files(_) | CertificateSource::Local => true,
         CertificateSource::None => false,

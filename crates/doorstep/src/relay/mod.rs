@@ -83,6 +83,7 @@ impl Relaying {
         let Opening { spec, dir, tls, table, ports, observer } = opening;
         let options = RegistryOptions {
             address: format!("{}:{}", spec.domain, ports.https.unwrap_or(443)),
+            https: ports.https.filter(|port| *port != 443).unwrap_or(0),
             ports: spec.ports.clone(),
             standby: true,
             ..RegistryOptions::new(spec.domain.as_str())

@@ -318,6 +318,7 @@ impl Inner {
             let tls = matches!(wish.claim, Claim::Tls { .. });
             let _ = self.events.send(RegistryEvent::NameClaimed { host: host.clone(), tls });
         }
+        let port = if port == 0 { self.options.https } else { port };
         Ok(Granted { grant: Grant { host: host.to_string(), port, lease: LEASE }, evicts })
     }
 

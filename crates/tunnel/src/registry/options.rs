@@ -12,6 +12,8 @@ pub struct RegistryOptions {
     pub domain: String,
     /// Where agents reach the relay: host and port, put into invitations.
     pub address: String,
+    /// Where visitors find names by https, so that agents can say so; 0 is the usual port.
+    pub https: u16,
     /// Ports that are lent.
     pub ports: RangeInclusive<u16>,
     /// Addresses that leased ports are bound to.
@@ -29,6 +31,7 @@ impl RegistryOptions {
         Self {
             domain: domain.to_owned(),
             address: format!("{domain}:443"),
+            https: 0,
             // Empty.
             #[expect(clippy::reversed_empty_ranges, reason = "no port is lent")]
             ports: 1..=0,

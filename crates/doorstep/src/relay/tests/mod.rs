@@ -16,6 +16,8 @@ use doorstep_tunnel::{Carrier, OpenFailed, Visitor};
 use http::{HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 
+mod whole;
+
 use super::visitors::Visitors;
 use super::*;
 
