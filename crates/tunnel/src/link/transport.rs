@@ -89,6 +89,14 @@ impl Transport {
         }
     }
 
+    /// TLS has something to send, be it an answer that it owes by itself.
+    pub(super) fn wants_write(&self) -> bool {
+        match self {
+            Self::Tls(tls) => tls.session.wants_write(),
+            Self::Io(_) => false,
+        }
+    }
+
     /// What a round trip takes, where it is known.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         match self {
@@ -179,8 +187,6 @@ impl Tls {
                 full = self.take(buf, filled)?;
             }
             self.ahead.extend_from_slice(left);
-            // An answer that TLS itself owes, to a change of keys for example.
-            let _ = self.poll_send(cx)?;
             Poll::Ready(Ok(()))
         })
     }

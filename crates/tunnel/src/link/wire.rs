@@ -42,7 +42,7 @@ impl Wire {
 
     /// Something waits to be sent.
     pub fn is_dirty(&self) -> bool {
-        self.dirty || !self.out.is_empty()
+        self.dirty || !self.out.is_empty() || self.transport.wants_write()
     }
 
     /// Writes what `head` puts in front and `payload` as one; call after [`poll_flush`](Self::poll_flush) was ready. What the
@@ -88,7 +88,7 @@ impl Wire {
             }
             self.advance(written);
         }
-        if self.dirty {
+        if self.dirty || self.transport.wants_write() {
             ready!(self.transport.poll_flush(cx))?;
             self.dirty = false;
         }
