@@ -3,17 +3,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use doorstep_net::Io;
 use doorstep_proto::tunnel::{AgentGreeting, AgentGreetingOutput, Code, Purpose, TunnelError, Welcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout_at;
 
 use super::dial::{DialError, Dialed, Dialer};
 use crate::identity::AgentKeyPair;
+use crate::link::Transport;
 
 /// A connection that the relay welcomed.
 pub(super) struct Greeted {
-    pub io: Io,
+    pub io: Transport,
     pub welcome: Welcome,
     /// The first bytes of what comes after the greeting.
     pub rest: Bytes,
@@ -65,7 +65,7 @@ async fn greet(dialed: Dialed, key: &AgentKeyPair, purpose: Purpose, software: &
     }
 }
 
-async fn receive(greeting: &mut AgentGreeting, io: &mut Io) {
+async fn receive(greeting: &mut AgentGreeting, io: &mut Transport) {
     let mut buffer = BytesMut::with_capacity(2048);
     let deadline = greeting.poll_timeout().unwrap_or_else(Instant::now);
     match timeout_at(deadline.into(), io.read_buf(&mut buffer)).await {

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use doorstep_net::Io;
 use doorstep_proto::tunnel::{AgentInput, AgentOutput, AgentSession, Purpose, TunnelError, Welcome};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{mpsc, watch};
@@ -21,6 +20,7 @@ use super::shared::{Core, Relay, Shared};
 use super::{backoff, threads};
 use crate::AgentEvent;
 use crate::limits::{CONTROL_READ, DATA_REPORTS, LAST_WORDS, LEAVE_SETTLE, PROBE, RETIRED_IDLE};
+use crate::link::Transport;
 
 /// What a session is to do. It starts at [`Stage::Standby`].
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +99,7 @@ pub(super) async fn run(core: Arc<Core>, relay: Arc<Relay>, mut orders: watch::R
 struct Control {
     shared: Arc<Shared>,
     machine: AgentSession,
-    io: Io,
+    io: Transport,
     local: Option<IpAddr>,
     /// What is being written.
     out: Bytes,
@@ -144,7 +144,7 @@ enum Step {
 }
 
 impl Control {
-    fn new(shared: Arc<Shared>, io: Io, rest: Bytes, local: Option<IpAddr>, reports: Reports) -> Self {
+    fn new(shared: Arc<Shared>, io: Transport, rest: Bytes, local: Option<IpAddr>, reports: Reports) -> Self {
         let now = Instant::now();
         let mut machine = AgentSession::new(now, backoff::random());
         machine.handle_input(now, AgentInput::Received(rest));
@@ -366,7 +366,7 @@ impl Control {
 }
 
 /// Reads or writes, whichever can be done.
-fn poll_step(cx: &mut Context<'_>, io: &mut Io, out: &mut Bytes, unflushed: &mut bool) -> Poll<Step> {
+fn poll_step(cx: &mut Context<'_>, io: &mut Transport, out: &mut Bytes, unflushed: &mut bool) -> Poll<Step> {
     let mut buffer = [0; CONTROL_READ];
     let mut read = ReadBuf::new(&mut buffer);
     match Pin::new(&mut *io).poll_read(cx, &mut read) {

@@ -28,6 +28,7 @@ pub struct Tls {
     ahead: Vec<u8>,
     from: usize,
     ended: bool,
+    said_goodbye: bool,
 }
 
 impl From<Io> for Transport {
@@ -59,7 +60,7 @@ impl Transport {
         // Small writes must not wait for the acknowledgement of earlier ones. Where it fails, it is only slower.
         let _ = socket.set_nodelay(true);
         session.set_buffer_limit(Some(WRITE));
-        Self::Tls(Box::new(Tls { socket, session, ahead: Vec::new(), from: 0, ended: false }))
+        Self::Tls(Box::new(Tls { socket, session, ahead: Vec::new(), from: 0, ended: false, said_goodbye: false }))
     }
 
     /// Reads what is there, up to the buffer's end; 0 is the end of the connection.
@@ -108,14 +109,40 @@ impl Transport {
 
     /// Says goodbye, as far as this goes without waiting.
     pub(super) fn close(&mut self, cx: &mut Context<'_>) {
-        match self {
+        let _ = Pin::new(self).poll_shutdown(cx);
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() > 0 {
+            let read = ready!(self.get_mut().poll_read(cx, buf.initialize_unfilled()))?;
+            buf.advance(read);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_write(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Self::Tls(tls) => {
-                tls.session.send_close_notify();
-                let _ = tls.poll_send(cx);
+                if !tls.said_goodbye {
+                    tls.said_goodbye = true;
+                    tls.session.send_close_notify();
+                }
+                ready!(tls.poll_send(cx))?;
+                Pin::new(&mut tls.socket).poll_shutdown(cx)
             }
-            Self::Io(io) => {
-                let _ = Pin::new(io).poll_shutdown(cx);
-            }
+            Self::Io(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use doorstep_model::Hostname;
-use doorstep_net::{ConnectError, Io, connect_tcp};
+use doorstep_net::{ConnectError, connect_tcp};
 use doorstep_proto::tunnel::{ALPN, EXPORTER_LABEL, Exporter};
 use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
@@ -24,6 +24,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::limits::{DEAD_PATH, DIAL_RELAY, RELAY_HANDSHAKE};
+use crate::link::Transport;
 pub use error::DialError;
 pub use proxy::Proxy;
 
@@ -58,7 +59,7 @@ pub(super) enum Road {
 
 /// A connection to a relay, ready for the greeting.
 pub(super) struct Dialed {
-    pub io: Io,
+    pub io: Transport,
     pub exporter: Exporter,
     /// Where it leads to; `None` through a proxy. A session's data connections must lead to the same place.
     pub address: Option<SocketAddr>,
@@ -149,7 +150,7 @@ impl Dialer {
         TcpStream::connect(last).await.map_err(|source| self.broken(source))
     }
 
-    async fn secure(&self, stream: TcpStream, road: Road) -> Result<(Io, Exporter), DialError> {
+    async fn secure(&self, stream: TcpStream, road: Road) -> Result<(Transport, Exporter), DialError> {
         let config = self.tls.config(road, self.pin).await?;
         let name = ServerName::try_from(self.name.clone()).map_err(|_| DialError::Address(self.relay()))?;
         let mut stream = TlsConnector::from(config)
@@ -164,7 +165,7 @@ impl Dialer {
             Road::Direct => {}
             Road::Upgrade => upgrade::ask(&mut stream, &self.name, &self.relay()).await?,
         }
-        Ok((Io::Other(Box::new(stream)), exporter))
+        Ok((stream.into(), exporter))
     }
 
     fn is_proxied(&self) -> bool {
