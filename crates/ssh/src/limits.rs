@@ -9,6 +9,9 @@ pub const KEEP_ALIVES_LOST: usize = 2;
 /// How long bytes that we sent may stay without an acknowledgement (TCP_USER_TIMEOUT in tcp(7)).
 pub const UNACKNOWLEDGED: Duration = Duration::from_secs(9);
 
+/// Bytes of a session that the kernel takes in before we read them (TCP_WINDOW_CLAMP in tcp(7)).
+pub const UNREAD: i32 = 1024 * 1024;
+
 /// Bytes of one channel that the other side may send before they are acknowledged.
 pub const WINDOW: u32 = 1024 * 1024;
 /// Bytes of one packet's payload.

@@ -342,39 +342,86 @@ async fn a_drain_waits_for_visitors_and_sends_the_client_away() {
     until("ssh ends", || ssh.0.try_wait().unwrap().is_some()).await;
 }
 
-#[tokio::test]
-async fn our_own_agent_learns_the_address_from_the_gateway() {
-    let site = Site::start().await;
+/// Our agent with the lab's key, by the system's `ssh` and by the built-in client.
+fn both(site: &Site, key: &str) -> [ClientOptions; 2] {
     let server =
         |user: &str| Server { user: Some(user.to_owned()), host: "127.0.0.1".into(), port: Some(site.address.port()) };
     let system = ClientOptions {
         program: Program::System(program("ssh")),
-        arguments: site.lab.arguments("user"),
+        arguments: site.lab.arguments(key),
         ..ClientOptions::new(server("anybody"))
     };
-    let read = |name| std::fs::read_to_string(site.lab.path(name)).unwrap();
-    let keys =
-        Builtin { keys: vec![Key::Text(Secret::new(read("user")))], known_hosts: KnownHosts::Text(read("known")) };
-    let builtin = ClientOptions { program: Program::Builtin(keys), ..ClientOptions::new(server("somebody")) };
-    for options in [system, builtin] {
-        let (events, mut heard) = mpsc::unbounded_channel();
-        let to = UpstreamAddr::Tcp { host: "127.0.0.1".into(), port: site.app.port() };
-        let claim = Claim::Http { name: "blog".into(), label: String::new() };
-        let handle = start(options, vec![Target::new(claim, Sink::Dial(to))], events);
-        let address = soon("it is lent", async {
-            loop {
-                match heard.recv().await.unwrap() {
-                    AgentEvent::Lent { address, .. } => return address,
-                    AgentEvent::Stopped { why, .. } => panic!("{why}"),
-                    _ => {}
-                }
+    let read = |name: &str| std::fs::read_to_string(site.lab.path(name)).unwrap();
+    let keys = Builtin { keys: vec![Key::Text(Secret::new(read(key)))], known_hosts: KnownHosts::Text(read("known")) };
+    [system, ClientOptions { program: Program::Builtin(keys), ..ClientOptions::new(server("somebody")) }]
+}
+
+fn blog(site: &Site) -> Target {
+    let to = UpstreamAddr::Tcp { host: "127.0.0.1".into(), port: site.app.port() };
+    Target::new(Claim::Http { name: "blog".into(), label: String::new() }, Sink::Dial(to))
+}
+
+/// What the agent says until something is found in it.
+async fn hear<T>(events: &mut mpsc::UnboundedReceiver<AgentEvent>, find: impl Fn(&AgentEvent) -> Option<T>) -> T {
+    let mut before = Vec::new();
+    let hearing = async {
+        loop {
+            let event = events.recv().await.unwrap_or_else(|| panic!("only {before:#?}"));
+            if let Some(found) = find(&event) {
+                return found;
             }
-        })
-        .await;
-        assert_eq!(address, "https://blog.tun.example.com");
+            before.push(event);
+        }
+    };
+    soon("the agent says it", hearing).await
+}
+
+fn address(event: &AgentEvent) -> Option<String> {
+    if let AgentEvent::Lent { address, .. } = event { Some(address.clone()) } else { None }
+}
+
+#[tokio::test]
+async fn our_own_agent_learns_the_address_from_the_gateway() {
+    let site = Site::start().await;
+    for options in both(&site, "user") {
+        let (events, mut heard) = mpsc::unbounded_channel();
+        let handle = start(options, vec![blog(&site)], events);
+        assert_eq!(hear(&mut heard, address).await, "https://blog.tun.example.com");
         soon("a download", app::download(&mut site.visit("blog").await, 4 << 20)).await;
         soon("an upload", app::upload(&mut site.visit("blog").await, 4 << 20)).await;
         soon("leaving", handle.leave(Patience::Now)).await;
         until("it is gone", || !site.is_lent("blog")).await;
+    }
+}
+
+#[tokio::test]
+async fn our_own_agent_passes_on_why_a_name_is_refused() {
+    let site = Site::start().await;
+    site.registry.add_ssh_key("rival", &site.lab.public_line("other")).await.unwrap();
+    let _ssh = Running::start(&mut site.ssh("other", &["-N", "-R", "blog:80:APP"]));
+    site.lends("blog").await;
+    for options in both(&site, "user") {
+        let (events, mut heard) = mpsc::unbounded_channel();
+        let _handle = start(options, vec![blog(&site)], events);
+        let words = |event: &AgentEvent| match event {
+            AgentEvent::Notice { text, .. } => text.contains("somebody else").then_some(()),
+            AgentEvent::Lent { address, .. } => panic!("lent at {address}"),
+            _ => None,
+        };
+        hear(&mut heard, words).await;
+    }
+}
+
+#[tokio::test]
+async fn two_agents_do_not_take_a_name_from_each_other_for_ever() {
+    let site = Site::start().await;
+    for options in both(&site, "user") {
+        let (events, mut heard) = mpsc::unbounded_channel();
+        let _first = start(options.clone(), vec![blog(&site)], events);
+        hear(&mut heard, address).await;
+        let (events, mut newer) = mpsc::unbounded_channel();
+        let _second = start(options, vec![blog(&site)], events);
+        hear(&mut newer, address).await;
+        hear(&mut heard, |event| matches!(event, AgentEvent::Stopped { .. }).then_some(())).await;
     }
 }

@@ -101,6 +101,7 @@ impl Backlog {
 
     /// Ends when the channel is closed. For after it was abandoned.
     pub async fn closed(&self) {
+        let _awaited = self.pace.opening();
         std::future::poll_fn(|cx| {
             let mut state = self.state.lock();
             if let Some(End::Closed { .. }) = state.end {

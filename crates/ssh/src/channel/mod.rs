@@ -14,5 +14,5 @@ mod pace;
 mod stream;
 
 pub(crate) use backlog::Backlog;
-pub(crate) use pace::{Pace, Paced};
+pub(crate) use pace::{Opening, Pace, Paced};
 pub(crate) use stream::{ChannelStream, Held};

@@ -79,6 +79,12 @@ impl Pace {
         state.awaiting = state.awaiting.saturating_sub(1);
     }
 
+    /// A channel is asked for, or its end is, until the guard is dropped: the answer is behind whatever was sent before it.
+    pub fn opening(self: &Arc<Self>) -> Opening {
+        self.awaits();
+        Opening(self.clone())
+    }
+
     /// Bytes that the backlogs of all channels hold.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
@@ -131,6 +137,15 @@ impl Level {
 fn wake(waker: &mut Option<Waker>) {
     if let Some(waker) = waker.take() {
         waker.wake();
+    }
+}
+
+/// See [`Pace::opening`].
+pub(crate) struct Opening(Arc<Pace>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.answered();
     }
 }
 

@@ -1,4 +1,5 @@
 use doorstep_model::Blame;
+use doorstep_proto::tunnel::Code;
 
 /// Why there is no session with the server, or none any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum Fault {
     Unreachable(String),
     #[error("`ssh` cannot be started: {0}")]
     NoProgram(String),
+    /// Two that take the name from each other would do so for ever.
+    #[error("a newer session with the same key took over")]
+    TakenOver,
     #[error("{0}")]
     Lost(String),
 }
@@ -36,14 +40,28 @@ impl Fault {
             | Self::PasswordOnly
             | Self::Passphrase
             | Self::NoKey
-            | Self::NoProgram(_) => true,
+            | Self::NoProgram(_)
+            | Self::TakenOver => true,
         }
+    }
+
+    /// The same, where a session stood before: then it is mostly the server's passing trouble.
+    pub(super) fn lasts_after_all(&self) -> bool {
+        matches!(self, Self::HostKeyChanged | Self::TakenOver)
+    }
+
+    /// A server's farewell.
+    pub(super) fn farewell(words: &str) -> Self {
+        if words.contains(Code::Evicted.text()) {
+            return Self::TakenOver;
+        }
+        Self::Lost(format!("the server ended it: {}", words.trim()))
     }
 
     pub fn blame(&self) -> Blame {
         match self {
             Self::UnknownName(_) | Self::Unreachable(_) | Self::NoProgram(_) => Blame::Environment,
-            Self::HostKeyUnknown | Self::NoKey | Self::Passphrase => Blame::Client,
+            Self::HostKeyUnknown | Self::NoKey | Self::Passphrase | Self::TakenOver => Blame::Client,
             Self::HostKeyChanged | Self::Denied(_) | Self::PasswordOnly | Self::Lost(_) => Blame::Upstream,
         }
     }
@@ -59,6 +77,7 @@ impl Fault {
                 "put a key there: `{}`; make one with `ssh-keygen` if you have none",
                 command.replacen("ssh", "ssh-copy-id", 1)
             ),
+            Self::TakenOver => "end the other one, or give each a name of its own".to_owned(),
             Self::Passphrase => "give it to the agent once: `ssh-add`".to_owned(),
             Self::UnknownName(_) => {
                 "look whether the name is written right, and whether this computer is online".to_owned()

@@ -99,20 +99,23 @@ impl Agent {
         {
             self.host = host;
         }
-        let mut pause = AGAIN_FIRST;
+        let (mut pause, mut turned) = (AGAIN_FIRST, false);
         loop {
             self.tell(AgentEvent::Connecting { relay: self.relay.clone() });
             let begun = Instant::now();
             let ended = self.attempt().await;
             if begun.elapsed() >= STOOD {
-                pause = AGAIN_FIRST;
+                (pause, turned) = (AGAIN_FIRST, false);
             }
             let why = match ended {
                 Ended::OtherStyle(style) => {
                     self.style = Some(style);
-                    continue;
+                    if !std::mem::replace(&mut turned, true) {
+                        continue;
+                    }
+                    "the server is of another kind each time".to_owned()
                 }
-                Ended::Fault(fault) if fault.lasts() && (!self.stood || fault == Fault::HostKeyChanged) => {
+                Ended::Fault(fault) if fault.lasts() && (!self.stood || fault.lasts_after_all()) => {
                     self.stop(&fault);
                     return;
                 }
@@ -196,7 +199,7 @@ impl Agent {
         match said {
             Said::Software(software) => {
                 let style = self.options.style.unwrap_or_else(|| Style::of(&software));
-                if style == Style::Lender && self.style != Some(Style::Lender) {
+                if style != self.style.unwrap_or(Style::Stock) {
                     return Some(Ended::OtherStyle(style));
                 }
                 self.style = Some(style);

@@ -40,7 +40,9 @@ impl Carrier for SshCarrier {
                 let Some(handle) = session.handle().cloned() else { return };
                 let Forward { address, port, .. } = forward;
                 let (peer, peer_port) = (visitor.peer.ip().to_string(), visitor.peer.port().into());
+                let opening = session.channels().opening();
                 let opened = handle.channel_open_forwarded_tcpip(address, port, peer, peer_port).await;
+                drop(opening);
                 let stream = opened.map(|channel| {
                     let id = channel.id();
                     let backlog = session.channels().take(id);

@@ -6,7 +6,7 @@ use russh::ChannelId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::session::Session;
-use crate::channel::{Backlog, Held, Pace};
+use crate::channel::{Backlog, Held, Opening, Pace};
 use crate::limits::CHANNELS;
 
 /// The visitors' channels of a session.
@@ -38,6 +38,11 @@ impl Channels {
         if let Ok(all) = self.places.acquire_many(u32::try_from(CHANNELS).unwrap_or(u32::MAX)).await {
             all.forget();
         }
+    }
+
+    /// One is asked for, until the guard is dropped.
+    pub fn opening(&self) -> Opening {
+        self.pace.opening()
     }
 
     /// A channel was opened. Its backlog is made by whoever comes first, the session's events or whoever asked for it.

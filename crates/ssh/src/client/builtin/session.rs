@@ -15,6 +15,7 @@ use crate::channel::{Backlog, ChannelStream, Pace};
 use crate::client::Fault;
 use crate::client::plan::{Plan, Wish};
 use crate::client::said::Said;
+use crate::client::urls::plain;
 use crate::limits::CHANNELS;
 
 /// What russh's session tells.
@@ -137,8 +138,7 @@ impl Handler for Events {
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                let words = crate::client::urls::plain(&info.message);
-                self.fails(Fault::Lost(format!("the server ended it: {words}")));
+                self.fails(Fault::farewell(&plain(&info.message)));
                 Ok(())
             }
             DisconnectReason::Error(error) => Err(error),

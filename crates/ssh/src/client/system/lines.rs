@@ -119,7 +119,7 @@ fn fault(line: &str) -> Option<Fault> {
             Fault::Lost("the connection broke".to_owned())
         } else if let Some((_, words)) = line.split_once("Received disconnect from ") {
             // Address, port and reason's number come first.
-            Fault::Lost(format!("the server ended it: {}", words.splitn(3, ':').last().unwrap_or(words).trim()))
+            Fault::farewell(words.splitn(3, ':').last().unwrap_or(words))
         } else {
             return None;
         },

@@ -19,7 +19,7 @@ use super::pairing::Pairing;
 use crate::client::plan::Plan;
 use crate::client::said::Said;
 use crate::client::urls::plain;
-use crate::client::{ClientOptions, Fault};
+use crate::client::{ClientOptions, Fault, Style};
 use crate::limits::{ACCEPT_PAUSE, CONNECT, END, LINE, LINES_KEPT};
 
 /// One session. Tells what happens by `said`; is over when the program is.
@@ -159,8 +159,12 @@ impl<'a> Session<'a> {
                 if self.last.len() == LINES_KEPT {
                     self.last.pop_front();
                 }
-                self.last.push_back(words);
-                return;
+                self.last.push_back(words.clone());
+                if self.plan.style != Some(Style::Lender) {
+                    return;
+                }
+                // What such a server says on the session's standard error, too: a name that it refuses, for instance.
+                Said::Line(words)
             }
         };
         let _ = said.send(say).await;
