@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use doorstep_model::{Upstream, UpstreamAddr};
 use doorstep_net::{BoxFuture, ConnInfo, Connect, ConnectError, Io};
-use doorstep_proto::tunnel::{Code, VisitorTls};
+use doorstep_proto::tunnel::{Claim, Code, VisitorTls};
 use doorstep_proxy::{Lane, ProxyError};
 use doorstep_tunnel::registry::{Found, Lent};
 use doorstep_tunnel::{OpenFailed, Visitor};
@@ -46,34 +46,46 @@ struct Road {
     hold: Duration,
 }
 
-impl Road {
-    async fn open(&self) -> Result<Io, OpenFailed> {
-        let until = Instant::now() + self.hold;
-        let mut lent = self.lent.upgrade();
-        let mut last = OpenFailed { code: Code::Lost, retriable: true };
-        loop {
-            if let Some(lent) = &lent {
-                match lent.open(self.visitor.clone()).await {
-                    Ok(io) => return Ok(io),
-                    Err(failed) if failed.retriable && is_of_the_session(failed.code) => last = failed,
-                    Err(failed) => return Err(failed),
+/// A stream that is wanted.
+pub struct Wish<'w> {
+    pub host: &'w str,
+    pub visitor: Visitor,
+    /// For TLS that ends at the agent; otherwise for requests.
+    pub is_tls: bool,
+    /// How long it may wait for an agent that is just coming back.
+    pub hold: Duration,
+    pub waiting: &'w Waiting,
+}
+
+/// A stream to `lent`, or to whoever has its name next, within a moment.
+///
+/// # Errors
+/// What the last attempt came to.
+pub async fn open(mut lent: Option<Arc<Lent>>, wish: Wish<'_>) -> Result<Io, OpenFailed> {
+    let until = Instant::now() + wish.hold;
+    let mut last = OpenFailed { code: Code::Lost, retriable: true };
+    loop {
+        if let Some(lent) = &lent {
+            match lent.open(wish.visitor.clone()).await {
+                Ok(io) => return Ok(io),
+                Err(failed) if failed.retriable && is_of_the_session(failed.code) => last = failed,
+                Err(failed) => return Err(failed),
+            }
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(last);
+        }
+        // A session that breaks may not have noticed yet.
+        let before = lent.as_ref().map(|lent| lent.session);
+        match wish.waiting.returned(wish.host, left).await {
+            Some(Found::Lent(now)) if matches!(now.claim, Claim::Tls { .. }) == wish.is_tls => {
+                if before == Some(now.session) {
+                    tokio::time::sleep(RELAY_AGAIN).await;
                 }
+                lent = Some(now);
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(last);
-            }
-            // A session that breaks may not have noticed yet.
-            let before = lent.as_ref().map(|lent| lent.session);
-            match self.waiting.returned(&self.host, left).await {
-                Some(Found::Lent(now)) => {
-                    if before == Some(now.session) {
-                        tokio::time::sleep(RELAY_AGAIN).await;
-                    }
-                    lent = Some(now);
-                }
-                _ => return Err(last),
-            }
+            _ => return Err(last),
         }
     }
 }
@@ -81,7 +93,9 @@ impl Road {
 impl Connect for Road {
     fn connect<'a>(&'a self, _: &'a Upstream) -> BoxFuture<'a, Result<Io, ConnectError>> {
         Box::pin(async move {
-            self.open().await.map_err(|failed| ConnectError::Io {
+            let (host, visitor) = (&*self.host, self.visitor.clone());
+            let wish = Wish { host, visitor, is_tls: false, hold: self.hold, waiting: &self.waiting };
+            open(self.lent.upgrade(), wish).await.map_err(|failed| ConnectError::Io {
                 address: self.host.to_string(),
                 source: io::Error::new(io::ErrorKind::NotConnected, failed),
             })

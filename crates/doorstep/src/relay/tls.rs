@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use doorstep_certs::CertTable;
 use doorstep_net::{BoxFuture, Conn, ConnInfo, Drain, Handler, Io, Passage, TlsChoice, TlsHere, TlsSelect};
 use doorstep_proto::tunnel::{ALPN, EXPORTER_LABEL};
-use doorstep_tunnel::registry::{Found, Lent};
+use doorstep_tunnel::registry::Found;
 use doorstep_tunnel::relay::Relay;
 use doorstep_tunnel::{Visitor, both_ways};
 use rustls::server::ClientHello;
@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::hold::Waiting;
+use super::lanes::{self, Wish};
 use super::settings::Settings;
 use crate::limits::RELAY_KEEPALIVE;
 
@@ -40,21 +41,21 @@ impl TlsSelect for Select {
         }
         let Some(name) = hello.server_name() else { return self.certificates.select(hello) };
         let name = name.to_ascii_lowercase();
+        let through = |name: String| {
+            let (hold, waiting) = (self.settings.load().hold, self.waiting.clone());
+            Some(TlsChoice::Elsewhere(Arc::new(Through { name, hold, waiting })))
+        };
         // Before challenges: the agent answers those for its own certificate.
-        if let Some(lent) = registry.find_tls(&name) {
-            return Some(TlsChoice::Elsewhere(Arc::new(Through { lent })));
+        if registry.find_tls(&name).is_some() {
+            return through(name);
         }
-        let choice = self.certificates.select(hello);
-        match choice {
+        match self.certificates.select(hello) {
             Some(TlsChoice::Here(here)) if name == registry.domain().as_str() => {
                 Some(TlsChoice::Here(TlsHere { export: Some(EXPORTER_LABEL), ..here }))
             }
             Some(choice) => Some(choice),
             // There is no certificate here, so it is the agent's own: it may be back in a moment.
-            None if matches!(registry.find(&name), Found::Away { .. }) => {
-                let hold = self.settings.load().hold;
-                Some(TlsChoice::Elsewhere(Arc::new(Later { name, hold, waiting: self.waiting.clone() })))
-            }
+            None if matches!(registry.find(&name), Found::Away { .. }) => through(name),
             None => None,
         }
     }
@@ -74,43 +75,27 @@ impl Handler for Agents {
     }
 }
 
-/// To an agent that has the certificate.
+/// To an agent that has the certificate; to the same in a moment, where it is just coming back.
 struct Through {
-    lent: Arc<Lent>,
-}
-
-impl Passage for Through {
-    fn pass(&self, socket: TcpStream, early: Vec<u8>, info: Arc<ConnInfo>, _: Drain) -> BoxFuture<'_, ()> {
-        Box::pin(through(&self.lent, socket, early, info))
-    }
-}
-
-/// The same when it is back.
-struct Later {
     name: String,
     hold: Duration,
     waiting: Arc<Waiting>,
 }
 
-impl Passage for Later {
+impl Passage for Through {
     fn pass(&self, socket: TcpStream, early: Vec<u8>, info: Arc<ConnInfo>, _: Drain) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // Where it is not, closing is all that can be said without a certificate.
-            let _ = self.waiting.returned(&self.name, self.hold).await;
-            if let Some(lent) = self.waiting.registry().find_tls(&self.name) {
-                through(&lent, socket, early, info).await;
+            let alive = TcpKeepalive::new().with_time(RELAY_KEEPALIVE).with_interval(RELAY_KEEPALIVE / 4);
+            let _ = SockRef::from(&socket).set_tcp_keepalive(&alive);
+            let visitor = Visitor { peer: info.peer, local: info.local, tls: None };
+            let wish = Wish { host: &self.name, visitor, is_tls: true, hold: self.hold, waiting: &self.waiting };
+            let first = self.waiting.registry().find_tls(&self.name);
+            // Where there is nobody, closing is all that can be said without a certificate.
+            let Ok(mut stream) = lanes::open(first, wish).await else { return };
+            if stream.write_all(&early).await.is_ok() {
+                drop(early);
+                both_ways(Io::Tcp(socket), stream).await;
             }
         })
-    }
-}
-
-async fn through(lent: &Arc<Lent>, socket: TcpStream, early: Vec<u8>, info: Arc<ConnInfo>) {
-    let alive = TcpKeepalive::new().with_time(RELAY_KEEPALIVE).with_interval(RELAY_KEEPALIVE / 4);
-    let _ = SockRef::from(&socket).set_tcp_keepalive(&alive);
-    let visitor = Visitor { peer: info.peer, local: info.local, tls: None };
-    let Ok(mut stream) = lent.open(visitor).await else { return };
-    if stream.write_all(&early).await.is_ok() {
-        drop(early);
-        both_ways(Io::Tcp(socket), stream).await;
     }
 }
