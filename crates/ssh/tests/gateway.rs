@@ -305,7 +305,7 @@ async fn a_slow_reader_gets_more_than_may_ever_wait() {
     let site = Site::start().await;
     let _ssh = Running::start(&mut site.ssh("user", &["-N", "-R", "blog:80:APP"]));
     site.lends("blog").await;
-    let length = 3 * doorstep_ssh::limits::BACKLOG as u64;
+    let length = 2 * doorstep_ssh::limits::BACKLOG as u64;
     let mut slow = site.visit("blog").await;
     slow.write_u8(b'd').await.unwrap();
     slow.write_u64(length).await.unwrap();

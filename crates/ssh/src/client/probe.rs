@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use doorstep_net::Io;
+use doorstep_net::{ConnectError, Io, connect_tcp};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -51,13 +50,13 @@ impl Probe {
         self.over.send_replace(false);
         let mut came = self.over.subscribe();
         let asking = async {
-            let mut stream = match timeout(PROBE, TcpStream::connect((host, port))).await {
-                Err(_) => return Reach::Silent,
-                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Reach::Closed,
-                // Resolving has no error kind of its own.
-                Ok(Err(error)) if error.raw_os_error().is_none() => return Reach::UnknownName,
-                Ok(Err(_)) => return Reach::Silent,
+            let mut stream = match timeout(PROBE, connect_tcp(host, port, |_| true)).await {
                 Ok(Ok(stream)) => stream,
+                Ok(Err(ConnectError::Resolve { .. })) => return Reach::UnknownName,
+                Ok(Err(ConnectError::Io { source, .. })) if source.kind() == io::ErrorKind::ConnectionRefused => {
+                    return Reach::Closed;
+                }
+                Ok(Err(_)) | Err(_) => return Reach::Silent,
             };
             let _ = stream.write_all(self.word.as_bytes()).await;
             match timeout(PROBE, came.wait_for(|came| *came)).await {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorstep_net::Drain;
+use doorstep_net::{Drain, NetworkChanges};
 use doorstep_proto::tunnel::{Claim, Code, TunnelError};
 use doorstep_tunnel::{AgentEvent, Target};
 use parking_lot::Mutex;
@@ -100,6 +100,7 @@ impl Agent {
             self.host = host;
         }
         let (mut pause, mut turned) = (AGAIN_FIRST, false);
+        let mut changes = NetworkChanges::watch();
         loop {
             self.tell(AgentEvent::Connecting { relay: self.relay.clone() });
             let begun = Instant::now();
@@ -129,7 +130,11 @@ impl Agent {
             pause = (pause * 2).min(AGAIN_LAST);
             self.offline(Some(why.clone()));
             self.tell(AgentEvent::Offline { relay: self.relay.clone(), why, again_in });
-            sleep(again_in).await;
+            tokio::select! {
+                () = sleep(again_in) => {}
+                // What kept it from standing may be over.
+                _ = changes.next() => pause = AGAIN_FIRST,
+            }
         }
     }
 

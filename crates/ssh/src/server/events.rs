@@ -167,6 +167,7 @@ impl Handler for Events {
         if let Some(backlog) = self.session.channels().backlog(channel) {
             if backlog.push(data).is_err() {
                 session.close(channel)?;
+                self.session.reset();
             }
         } else if self.session.is_terminal(channel) && data.iter().any(|byte| ENDS.contains(byte)) {
             session.disconnect(Disconnect::ByApplication, "you ended it", "")?;

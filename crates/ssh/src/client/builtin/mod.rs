@@ -7,11 +7,11 @@ mod session;
 
 use std::sync::Arc;
 
+use doorstep_net::{ConnectError, connect_tcp};
 use parking_lot::Mutex;
 use russh::client::{self, Handle};
 use russh::{ChannelMsg, Preferred, compression};
 use tokio::io::BufReader;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::plan::Plan;
@@ -43,12 +43,10 @@ async fn session(
 ) -> Result<(), Fault> {
     let port = server.port.unwrap_or(22);
     let opening = async {
-        let socket = TcpStream::connect((server.host.as_str(), port)).await.map_err(|error| {
-            // Resolving has no error kind of its own.
-            match error.raw_os_error() {
-                None => Fault::UnknownName(server.host.clone()),
-                Some(_) => Fault::Unreachable(error.to_string()),
-            }
+        let socket = connect_tcp(&server.host, port, |_| true).await.map_err(|error| match error {
+            ConnectError::Resolve { host, .. } => Fault::UnknownName(host),
+            ConnectError::Io { source, .. } => Fault::Unreachable(source.to_string()),
+            error => Fault::Unreachable(error.to_string()),
         })?;
         let address = socket.peer_addr().ok();
         socket::prepare(&socket, UNACKNOWLEDGED).map_err(|error| Fault::Unreachable(error.to_string()))?;
