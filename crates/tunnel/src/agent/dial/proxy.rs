@@ -43,6 +43,11 @@ impl Proxy {
         Self::default()
     }
 
+    /// This one for everything: `http://user:password@host:port`, or a part of it.
+    pub fn through(url: &str) -> Self {
+        Self { through: Some(parse(url)), except: Vec::new() }
+    }
+
     /// What `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, in small letters or capitals (the small ones first, as curl has
     /// it).
     pub fn from_environment() -> Self {

@@ -1,0 +1,8 @@
+//! The agent against relays that do as they are told, over real sockets.
+
+mod ends;
+mod fixture;
+mod relay;
+mod roads;
+mod stays;
+mod streams;
