@@ -22,7 +22,8 @@ pub(super) struct Keeper {
     relays: Vec<Arc<Relay>>,
     /// Relays that refused us for good, and why.
     refused: Vec<Option<TunnelError>>,
-    reports: (mpsc::Sender<(u64, Report)>, mpsc::Receiver<(u64, Report)>),
+    reports: mpsc::Receiver<(u64, Report)>,
+    reporting: mpsc::Sender<(u64, Report)>,
     serial: u64,
     /// The session that visitors come by.
     serving: Option<Live>,
@@ -60,11 +61,13 @@ impl Live {
 
 impl Keeper {
     pub fn new(core: Arc<Core>, relays: Vec<Arc<Relay>>) -> Self {
+        let (reporting, reports) = mpsc::channel(SESSION_REPORTS);
         Self {
             core,
             refused: vec![None; relays.len()],
             relays,
-            reports: mpsc::channel(SESSION_REPORTS),
+            reports,
+            reporting,
             serial: 0,
             serving: None,
             attempt: None,
@@ -84,7 +87,7 @@ impl Keeper {
         let patience = loop {
             let (due, prefer) = (self.due, self.prefer);
             tokio::select! {
-                Some((serial, report)) = self.reports.1.recv() => self.report(serial, report),
+                Some((serial, report)) = self.reports.recv() => self.report(serial, report),
                 change = changes.next() => self.changed(change),
                 () = until(due) => {
                     self.due = None;
@@ -135,7 +138,7 @@ impl Keeper {
         }
         self.serial += 1;
         let (orders, receiver) = watch::channel(Orders { stage: Stage::Standby, probes: 0 });
-        let reports = Reports { serial: self.serial, sender: self.reports.0.clone() };
+        let reports = Reports { serial: self.serial, sender: self.reporting.clone() };
         let task = tokio::spawn(session::run(self.core.clone(), at, receiver, reports));
         let (serial, since) = (self.serial, Instant::now());
         self.attempt = Some(Live { serial, relay, orders, task, since, suspect: false, going: false });
@@ -337,7 +340,7 @@ impl Keeper {
         let until = Instant::now() + patience;
         let mut left: Vec<Live> = self.serving.take().into_iter().chain(self.retired.drain(..)).collect();
         left.iter().for_each(|live| live.order(Stage::Leaving { until }));
-        let reports = &mut self.reports.1;
+        let reports = &mut self.reports;
         let gone = async {
             while !left.is_empty() {
                 match reports.recv().await {

@@ -33,6 +33,8 @@ impl Flow {
         };
         let socket = UdpSocket::bind(any).await.map_err(|_| Code::DialRefused)?;
         socket.connect(to).await.map_err(|_| Code::DialRefused)?;
+        // Before the runtime heard that it is, nothing can be sent, and the first datagram would be lost.
+        socket.writable().await.map_err(|_| Code::DialRefused)?;
         Ok(Self { socket, _counted: counted })
     }
 

@@ -57,6 +57,7 @@ async fn leaving_gives_the_names_back_and_cuts_nothing() {
     let session = relay.session(0, 1).await;
     let mut stream = session.open(Sharing::Exclusive, 1);
     stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
     stream.read_u8().await.unwrap();
     let leaving = tokio::spawn(subject.agent.leave(Duration::from_secs(30)));
     relay.until(|_| (session.seen.lock().released == [1]).then_some(())).await;
@@ -81,6 +82,7 @@ async fn leaving_has_its_bound() {
     let session = relay.session(0, 1).await;
     let mut stream = session.open(Sharing::Exclusive, 1);
     stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
     let (mut socket, _) = app.accept().await.unwrap();
     socket.read_u8().await.unwrap();
     subject.agent.leave(Duration::ZERO).await;

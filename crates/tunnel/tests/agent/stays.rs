@@ -16,6 +16,7 @@ async fn comes_back_after_the_connection_broke() {
     let session = relay.session(0, 1).await;
     let mut stream = session.open(Sharing::Exclusive, 1);
     stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
     stream.read_u8().await.unwrap();
     session.cut();
     subject.offline().await;
@@ -54,9 +55,10 @@ async fn the_next_relay_takes_over() {
     first.behave(Conduct::Close);
     let mut subject = Subject::start(vec![first.identity(), second.identity()], web(&Arc::new(Echo::default())));
     assert_eq!(subject.online().await, second.address.to_string());
+    let session = second.session(0, 1).await;
     first.behave(Conduct::Good);
     second.behave(Conduct::Close);
-    second.session(0, 1).await.cut();
+    session.cut();
     assert_eq!(subject.online().await, first.address.to_string());
 }
 
@@ -68,6 +70,7 @@ async fn a_relay_that_goes_away_keeps_its_streams_until_they_are_over() {
     subject.online().await;
     let mut stream = old.open(Sharing::Exclusive, 1);
     stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
     stream.read_u8().await.unwrap();
     old.say(RelayInput::GoAway("upgrade".into()));
     let notice = |event| match event {
@@ -80,6 +83,7 @@ async fn a_relay_that_goes_away_keeps_its_streams_until_they_are_over() {
     new.open(Sharing::Shared, 1).shutdown().await.unwrap();
     // Nothing is cut.
     stream.write_all(b"y").await.unwrap();
+    stream.flush().await.unwrap();
     assert_eq!(stream.read_u8().await.unwrap(), b'y');
     assert!(old.seen.lock().over.is_none() && old.seen.lock().released.is_empty());
     stream.shutdown().await.unwrap();

@@ -98,6 +98,7 @@ async fn an_app_is_told_who_visits() {
     let session = relay.session(0, 1).await;
     let mut stream = session.open(Sharing::Exclusive, 1);
     stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
     let (mut socket, _) = listener.accept().await.unwrap();
     let mut header = [0; 28];
     socket.read_exact(&mut header).await.unwrap();
@@ -140,6 +141,7 @@ async fn an_app_that_breaks_off_is_no_end() {
     // The app resets: the visitor must not take it for the end of the answer.
     let mut stream = session.open(Sharing::Exclusive, 1);
     stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
     let (mut socket, _) = listener.accept().await.unwrap();
     socket.write_all(b"half an ans").await.unwrap();
     let mut half = [0; 11];
@@ -151,6 +153,7 @@ async fn an_app_that_breaks_off_is_no_end() {
     // The visitor resets: the app must not take it for the end of the upload.
     let mut stream = session.open(Sharing::Shared, 1);
     stream.write_all(b"half an upl").await.unwrap();
+    stream.flush().await.unwrap();
     let (mut socket, _) = listener.accept().await.unwrap();
     socket.read_exact(&mut half).await.unwrap();
     stream.reset(Code::StreamReset);
@@ -172,6 +175,7 @@ async fn datagrams_keep_their_bounds() {
     let mut froms = Vec::new();
     for (stream, text) in [(&mut one, &b"one"[..]), (&mut other, b"other")] {
         stream.write_all(text).await.unwrap();
+        stream.flush().await.unwrap();
         let (length, from) = app.recv_from(&mut buffer).await.unwrap();
         assert_eq!(&buffer[..length], text);
         app.send_to(&[text, b"!"].concat(), from).await.unwrap();
