@@ -9,10 +9,6 @@ import subprocess
 import time
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from .process import BINARY, PATIENCE
 from .up import free_ports, is_open, open_way
 from .visit import request
@@ -31,7 +27,7 @@ class Lender:
         self.http, self.https = free_ports(2)
         self.ports = ports
         self.state = self.folder / "state"
-        self.keys = {name: Ed25519PrivateKey.generate() for name in names}
+        self.keys = {name: key_pair() for name in names}
         self.identities = []
         self.processes = []
         self.start()
@@ -75,11 +71,10 @@ class Lender:
     def identity(self, agent):
         """The text of the file that makes this computer known to the relay as `agent`."""
         pem = (self.state / "relay" / "identity.pem").read_bytes()
-        certificate = x509.load_pem_x509_certificate(pem[pem.index(b"-----BEGIN CERTIFICATE") :])
-        spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        key = openssl(openssl(pem[pem.index(b"-----BEGIN CERTIFICATE") :], "x509", "-noout", "-pubkey"), "pkey", "-pubin", "-outform", "DER")
         return (
             f'relay = "127.0.0.1:{self.https}"\ndomain = "{self.domain}"\nname = "{agent}"\n'
-            f'pin = "{text(hashlib.sha256(spki).digest())}"\nkey = "{text(self.keys[agent].private_bytes_raw())}"\n'
+            f'pin = "{text(hashlib.sha256(key).digest())}"\nkey = "{text(self.keys[agent][0])}"\n'
         )
 
     def know(self, folder, agent="studio"):
@@ -99,20 +94,13 @@ class Lender:
 
     def trusting(self):
         """Trusts this relay's own authority."""
-        roots = list((self.state / "tls" / "authority").glob("*.pem")) + list((self.state / "tls" / "authority").glob("*.crt"))
-        context = ssl.create_default_context()
-        for root in roots:
-            try:
-                context.load_verify_locations(root)
-            except ssl.SSLError:
-                continue
-        return context
+        return trusting(self.state / "tls")
 
     def _introduce(self):
         place = self.state / "relay"
         agents = [
             f'[[agent]]\nname = "{name}"\njoined = 2026-01-01T00:00:00Z\n'
-            f'[[agent.key]]\nkey = "{text(key.public_key().public_bytes_raw())}"\nadded = 2026-01-01T00:00:00Z\n'
+            f'[[agent.key]]\nkey = "{text(key[1])}"\nadded = 2026-01-01T00:00:00Z\n'
             for name, key in self.keys.items()
         ]
         path = place / "agents.toml"
@@ -120,6 +108,24 @@ class Lender:
         owner = place.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
         path.write_text("\n".join(agents))
+
+
+def key_pair():
+    """An Ed25519 key: secret and public part, which stand at the end of their DER forms (RFC 8410)."""
+    pem = openssl(b"", "genpkey", "-algorithm", "ed25519")
+    return openssl(pem, "pkey", "-outform", "DER")[-32:], openssl(pem, "pkey", "-pubout", "-outform", "DER")[-32:]
+
+
+def openssl(given, *args):
+    return subprocess.run(["openssl", *args], input=given, capture_output=True, check=True).stdout
+
+
+def trusting(certificates):
+    """Trusts the authority that keeps itself in this folder, and no other."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for root in certificates.glob("authority/*/root.pem"):
+        context.load_verify_locations(root)
+    return context
 
 
 def text(data):

@@ -110,9 +110,9 @@ impl Keeper {
 
     fn hear(&mut self, way: usize, event: AgentEvent) {
         match event {
-            AgentEvent::Connecting { relay } => self.becomes(way, &relay, State::Connecting),
+            AgentEvent::Connecting { relay } => self.becomes(way, &self.name(way, relay), State::Connecting),
             AgentEvent::Online { relay, name } => {
-                self.becomes(way, &relay, State::Up { name });
+                self.becomes(way, &self.name(way, relay), State::Up { name });
                 for step in self.order.up(way) {
                     self.take(step);
                 }
@@ -143,11 +143,11 @@ impl Keeper {
             }
             AgentEvent::Offline { relay, why, again_in } => {
                 let now = now();
-                self.becomes(way, &relay, State::Waiting { why, until: now + again_in });
+                self.becomes(way, &self.name(way, relay), State::Waiting { why, until: now + again_in });
                 self.order.down(way, now);
             }
             AgentEvent::Notice { relay, text } => {
-                let _ = self.news.send(News::Notice { via: relay, text });
+                let _ = self.news.send(News::Notice { via: self.name(way, relay), text });
             }
             AgentEvent::Stopped { why, fix } => {
                 let via = self.board.with(way, |status| status.via.clone()).unwrap_or_default();
@@ -158,6 +158,12 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// What people call the other side.
+    fn name(&self, way: usize, relay: String) -> String {
+        let names = self.ways.get(way).map_or(&[][..], |way| &way.names);
+        names.iter().find(|(address, _)| *address == relay).map_or(relay, |(_, name)| name.clone())
     }
 
     fn becomes(&self, way: usize, via: &str, state: State) {

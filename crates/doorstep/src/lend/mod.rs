@@ -39,6 +39,8 @@ pub struct Offer {
 /// A way to visitors: whom it is named after, and how it is taken.
 pub struct Way {
     pub via: String,
+    /// What its agent calls the other side, and what people do: an address has a name.
+    pub names: Vec<(String, String)>,
     pub carrier: Box<dyn Carrier>,
 }
 

@@ -34,10 +34,11 @@ pub fn ways(known: Vec<Known>, threads: &Threads) -> Vec<Way> {
     let mut relays: Vec<(Via, AgentIdentity)> = Vec::new();
     let close = |ways: &mut Vec<Way>, relays: &mut Vec<(Via, AgentIdentity)>| {
         if !relays.is_empty() {
-            let names: Vec<String> = relays.iter().map(|(via, _)| via.to_string()).collect();
+            let vias: Vec<String> = relays.iter().map(|(via, _)| via.to_string()).collect();
+            let names = relays.iter().map(|(via, identity)| (identity.relay.clone(), via.to_string())).collect();
             let identities = std::mem::take(relays).into_iter().map(|(_, identity)| identity).collect();
             let carrier = Box::new(Relays { identities, threads: threads.clone() });
-            ways.push(Way { via: names.join(", "), carrier });
+            ways.push(Way { via: vias.join(", "), names, carrier });
         }
     };
     for one in known {
@@ -45,11 +46,12 @@ pub fn ways(known: Vec<Known>, threads: &Threads) -> Vec<Way> {
             Known::Relay { via, identity } => relays.push((via, *identity)),
             Known::Ssh(options) => {
                 close(&mut ways, &mut relays);
-                ways.push(Way { via: options.server.to_string(), carrier: Box::new(Ssh(options)) });
+                let via = options.server.to_string();
+                ways.push(Way { via, names: Vec::new(), carrier: Box::new(Ssh(options)) });
             }
             Known::Kite { via, options } => {
                 close(&mut ways, &mut relays);
-                ways.push(Way { via: via.to_string(), carrier: Box::new(Kite(options)) });
+                ways.push(Way { via: via.to_string(), names: Vec::new(), carrier: Box::new(Kite(options)) });
             }
         }
     }
