@@ -39,7 +39,11 @@ impl Carried for Fake {
 
 impl Fakes {
     fn ways(&self, count: usize) -> Vec<Way> {
-        let way = |at: usize| Way { via: format!("relay-{at}"), names: Vec::new(), carrier: Box::new(Fake(at, self.clone())) };
+        let way = |at: usize| Way {
+            via: format!("relay-{at}"),
+            names: Vec::new(),
+            carrier: Box::new(Fake(at, self.clone())),
+        };
         (0..count).map(way).collect()
     }
 
