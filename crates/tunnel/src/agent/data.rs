@@ -1,7 +1,9 @@
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use doorstep_proto::tunnel::{Purpose, Role, Sharing};
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use super::shared::Shared;
@@ -19,11 +21,21 @@ pub(super) enum DataReport {
 
 /// Opens a data connection of a session and serves the visitors that come by it, until it or the session is over.
 pub(super) async fn run(session: Arc<Shared>, sharing: Sharing, reports: mpsc::Sender<DataReport>) {
+    if AssertUnwindSafe(live(session, sharing, &reports)).catch_unwind().await.is_err() {
+        // By a fault of ours. The session must know that there is one connection less.
+        let _ = reports.send(DataReport::Failed(sharing)).await;
+    }
+}
+
+async fn live(session: Arc<Shared>, sharing: Sharing, reports: &mpsc::Sender<DataReport>) {
     let purpose = Purpose::Data { session: session.id, sharing };
     let (agent, relay) = (&session.agent, &session.relay);
+    // In a box of its own: what only this needs is not kept for as long as the connection lives.
+    let key = &relay.identity.key;
+    let opening = Box::pin(greet::connect(&relay.dialer, session.address, key, purpose, &agent.software));
     let opened = tokio::select! {
         () = session.ended() => return,
-        opened = greet::connect(&relay.dialer, session.address, &relay.identity.key, purpose, &agent.software) => opened,
+        opened = opening => opened,
     };
     let greeted = match opened {
         Ok(greeted) => greeted,

@@ -104,7 +104,7 @@ impl Keeper {
         let of = |live: &Option<Live>| live.as_ref().is_some_and(|live| live.serial == serial);
         if of(&self.attempt) {
             match report {
-                Report::Ready => self.ready(),
+                Report::Ready(name) => self.ready(&name),
                 Report::Over(ended) => self.attempt_failed(ended),
                 Report::GoAway | Report::Suspect | Report::Well | Report::Hopeless(_) => {}
             }
@@ -115,7 +115,7 @@ impl Keeper {
                 Report::Well => self.well(),
                 Report::Hopeless(error) => self.hopeless(error),
                 Report::Over(ended) => self.serving_over(ended),
-                Report::Ready => {}
+                Report::Ready(_) => {}
             }
         } else if matches!(report, Report::Over(_)) {
             self.retired.retain(|live| live.serial != serial);
@@ -145,7 +145,7 @@ impl Keeper {
     }
 
     /// The new session takes over, if it is still of use.
-    fn ready(&mut self) {
+    fn ready(&mut self, name: &str) {
         let Some(mut new) = self.attempt.take() else { return };
         let better = self.serving.as_ref().is_some_and(|old| new.relay < old.relay);
         if !self.is_wanted() && !better {
@@ -153,7 +153,7 @@ impl Keeper {
         }
         new.since = Instant::now();
         if let Some(at) = self.relays.get(new.relay) {
-            self.core.board.online(&at.dialer.relay(), &at.identity.name, self.was_online);
+            self.core.board.online(&at.dialer.relay(), name, self.was_online);
         }
         self.was_online = true;
         self.due = None;
@@ -191,7 +191,7 @@ impl Keeper {
             return;
         }
         if self.is_wanted() {
-            self.again(attempt.relay, why);
+            self.again(attempt.relay, attempt.relay + 1, why);
         }
     }
 
@@ -207,18 +207,21 @@ impl Keeper {
         all
     }
 
-    /// Tries the next relay in turn, after a while.
-    fn again(&mut self, after: usize, why: String) {
+    /// After `failed` was lost, tries the first relay from `from` on that did not refuse us, after a while.
+    fn again(&mut self, failed: usize, from: usize, why: String) {
         let wait = self.backoff.next(backoff::random());
         let count = self.relays.len().max(1);
-        let next = (1..=count).map(|step| (after + step) % count);
         let open = |relay: &usize| self.refused.get(*relay).is_some_and(Option::is_none);
-        self.turn = next.clone().find(open).unwrap_or(after);
+        self.turn = (from..from + count).map(|relay| relay % count).find(open).unwrap_or(failed);
         self.due = Some(Instant::now() + wait);
         if self.serving.is_none() {
-            let relay = self.relays.get(after).map(|at| at.dialer.relay()).unwrap_or_default();
-            self.core.tell(AgentEvent::Offline { relay, why, again_in: wait });
+            self.offline(failed, why, wait);
         }
+    }
+
+    fn offline(&self, relay: usize, why: String, again_in: Duration) {
+        let relay = self.relays.get(relay).map(|at| at.dialer.relay()).unwrap_or_default();
+        self.core.tell(AgentEvent::Offline { relay, why, again_in });
     }
 
     fn serving_over(&mut self, ended: Ended) {
@@ -239,15 +242,9 @@ impl Keeper {
         }
         // The relay that served is tried first: most of all it lost the connection, or started anew.
         self.prefer = None;
-        match &self.attempt {
-            Some(_) => {
-                let relay = self.relays.get(old.relay).map(|at| at.dialer.relay()).unwrap_or_default();
-                self.core.tell(AgentEvent::Offline { relay, why, again_in: Duration::ZERO });
-            }
-            None => {
-                let before = old.relay + self.relays.len().max(1) - 1;
-                self.again(before, why);
-            }
+        match self.attempt {
+            Some(_) => self.offline(old.relay, why, Duration::ZERO),
+            None => self.again(old.relay, old.relay, why),
         }
     }
 
@@ -287,7 +284,7 @@ impl Keeper {
         self.retired.push_back(old);
         self.core.board.offline();
         if !self.refuse(relay, error.clone()) && self.attempt.is_none() {
-            self.again(relay, error.to_string());
+            self.again(relay, relay + 1, error.to_string());
         }
     }
 
@@ -306,6 +303,8 @@ impl Keeper {
             self.open(attempt.relay);
         } else if self.due.is_some() {
             self.due = Some(Instant::now());
+        } else if self.prefer.is_some() {
+            self.look_for_better();
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use doorstep_proto::tunnel::{AgentInput, AgentOutput, AgentSession, Purpose, TunnelError, Welcome};
+use doorstep_proto::tunnel::{AgentInput, AgentOutput, AgentSession, Code, Purpose, TunnelError, Welcome};
+use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout};
@@ -48,8 +50,8 @@ pub(super) enum Stage {
 /// What a session tells its keeper.
 #[derive(Debug)]
 pub(super) enum Report {
-    /// Welcomed, and waiting for orders.
-    Ready,
+    /// Welcomed by this name, and waiting for orders.
+    Ready(String),
     GoAway,
     /// It was probed and did not answer.
     Suspect,
@@ -80,20 +82,24 @@ impl Reports {
     }
 }
 
-/// Opens a session with `relay` and keeps it until it ends.
-pub(super) async fn run(core: Arc<Core>, relay: Arc<Relay>, mut orders: watch::Receiver<Orders>, reports: Reports) {
+/// Opens a session with `relay` and keeps it until it ends. The last report says why.
+pub(super) async fn run(core: Arc<Core>, relay: Arc<Relay>, orders: watch::Receiver<Orders>, reports: Reports) {
+    let lived = AssertUnwindSafe(live(core, relay, orders, &reports)).catch_unwind().await;
+    let fault = |_| Ended::Closed(TunnelError::new(Code::Lost, "by a fault of doorstep"));
+    reports.send(Report::Over(lived.unwrap_or_else(fault))).await;
+}
+
+async fn live(core: Arc<Core>, relay: Arc<Relay>, mut orders: watch::Receiver<Orders>, reports: &Reports) -> Ended {
     let key = &relay.identity.key;
-    let connect = Box::pin(greet::connect(&relay.dialer, None, key, Purpose::Control, &core.software));
-    let greeted = match connect.await {
+    // In a box of its own: what only this needs is not kept for as long as the session lives.
+    let greeted = match Box::pin(greet::connect(&relay.dialer, None, key, Purpose::Control, &core.software)).await {
         Ok(greeted) => greeted,
-        Err(error) => return reports.send(Report::Over(Ended::Connect(error))).await,
+        Err(error) => return Ended::Connect(error),
     };
-    reports.send(Report::Ready).await;
+    reports.send(Report::Ready(greeted.welcome.agent.clone())).await;
     let shared = Shared::new(core, relay, greeted.welcome.session, greeted.address);
-    let local = greeted.local;
-    let control = Control::new(shared, greeted.io, greeted.rest, local, reports.clone());
-    let error = control.run(greeted.welcome, &mut orders).await;
-    reports.send(Report::Over(Ended::Closed(error))).await;
+    let control = Control::new(shared, greeted.io, greeted.rest, greeted.local, reports.clone());
+    Ended::Closed(control.run(greeted.welcome, &mut orders).await)
 }
 
 struct Control {
@@ -262,7 +268,7 @@ impl Control {
             self.machine.probe(now);
             self.probe = Some(now + PROBE);
             // Without its own address, the connection is over, and TCP would not say so for a long time.
-            if self.local.is_some_and(|local| std::net::UdpSocket::bind((local, 0)).is_err()) {
+            if self.local.is_some_and(is_gone) {
                 self.probe = Some(now);
             }
         }
@@ -363,6 +369,12 @@ impl Control {
         };
         let _ = timeout(LAST_WORDS, say).await;
     }
+}
+
+/// Whether this computer has lost the address.
+fn is_gone(address: IpAddr) -> bool {
+    let bound = std::net::UdpSocket::bind((address, 0));
+    bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrNotAvailable)
 }
 
 /// Reads or writes, whichever can be done.

@@ -1,4 +1,5 @@
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use doorstep_model::UpstreamAddr;
@@ -25,7 +26,9 @@ pub(super) async fn app(to: &UpstreamAddr, introduce: Option<&Visitor>) -> Resul
                 let stream = connect_tcp(host, *port, |ip| !is_forbidden(ip)).await.map_err(|error| code(&error))?;
                 // Without these it works as well.
                 let _ = stream.set_nodelay(true);
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
+                if !is_here(host) {
+                    let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
+                }
                 Io::Tcp(stream)
             }
             UpstreamAddr::Unix(path) => Io::Unix(open_unix(path).await.map_err(|error| code(&error))?),
@@ -38,6 +41,12 @@ pub(super) async fn app(to: &UpstreamAddr, introduce: Option<&Visitor>) -> Resul
         Ok(io)
     };
     timeout(DIAL_APP, open).await.unwrap_or(Err(Code::DialTimeout))
+}
+
+/// On this computer, nobody vanishes without a word.
+fn is_here(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn code(error: &ConnectError) -> Code {
