@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use doorstep_proto::pagekite::{
     BackEnd, BackEndEvent, BackEndOptions, ChallengeKey, FrontEnd, FrontEndEvent, FrontEndOptions, Kite, KiteSecret,
-    Opening, Policy, Read, Sessions, StreamEvent, limits, parse_connect, parse_probe, recognise,
+    Opening, Policy, Read, Sessions, StreamEvent, limits, parse_connect, parse_probe, parse_tls_answer, recognise,
 };
 
 const UNIX: u64 = 1_795_000_000;
@@ -10,6 +10,9 @@ const UNIX: u64 = 1_795_000_000;
 /// What comes from a front-end, head and frames, to a back-end that answers whatever it can.
 pub fn back_end(data: &[u8]) {
     let _ = parse_probe(data);
+    if let Ok(Some(taken)) = parse_tls_answer(data) {
+        assert!(taken <= data.len());
+    }
     let Some((step, data)) = super::split_off_byte(data) else { return };
     let kites = ["http", "raw-22"].map(|protocol| (Kite::new(protocol, "a.lab.test").expect("a name"), secret()));
     let options = BackEndOptions { kites: kites.into(), compress: true, replace: None, version: "1".into() };
@@ -36,7 +39,10 @@ pub fn back_end(data: &[u8]) {
 
 /// What comes from a back-end, head and frames, to a front-end with one visitor.
 pub fn front_end(data: &[u8]) {
-    let _ = (recognise(data), parse_connect(data));
+    let _ = recognise(data);
+    if let Ok(Some(asked)) = parse_connect(data) {
+        assert!(asked.length <= data.len() && asked.port > 0);
+    }
     let Some((step, data)) = super::split_off_byte(data) else { return };
     let options = FrontEndOptions {
         key: ChallengeKey::new([9; 32]),

@@ -2,8 +2,8 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use doorstep_proto::tunnel::{
-    AgentInput, AgentSession, Claim, DataInput, DataLink, Decoded, Decoder, Invitation, RelayGreeting, RelayInput,
-    RelaySession, Role, Sharing, encode,
+    AgentGreeting, AgentInput, AgentSession, Claim, DataInput, DataLink, Decoded, Decoder, Invitation, Purpose,
+    RelayGreeting, RelayInput, RelaySession, Role, Sharing, encode,
 };
 
 /// The first byte says which machine reads the rest, and in what portions.
@@ -16,6 +16,10 @@ pub fn check(data: &[u8]) {
         2 => {
             let mut greeting = RelayGreeting::new(now, [0; 32]);
             portions().for_each(|bytes| greeting.received(bytes));
+            let mut greeting = AgentGreeting::new(now, [0; 32], [1; 32], Purpose::Control, "fuzz");
+            greeting.signed([2; 64]);
+            portions().for_each(|bytes| greeting.received(bytes));
+            while greeting.poll_output().is_some() {}
         }
         3 => {
             let mut session = AgentSession::new(now, 1);
