@@ -31,6 +31,8 @@ pub const PING_BACK_END: Duration = Duration::from_secs(30);
 /// How long what was sent may stay unconfirmed by the computer at the other end (TCP_USER_TIMEOUT in tcp(7)): with the pings,
 /// that is how a path that is dead is noticed.
 pub const SILENCE: Duration = Duration::from_secs(10);
+/// How long the front-end has to answer after the network changed, before the tunnel is given up.
+pub const CHANGED: Duration = Duration::from_secs(3);
 /// A kite that another back-end flies is asked for this often, while others of ours fly.
 pub const TAKEN_AGAIN: Duration = Duration::from_secs(30);
 /// The first pause after a tunnel that ended; each further one doubles, up to [`BACK_OFF_MOST`].

@@ -2,6 +2,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use doorstep_net::NetworkChanges;
 use doorstep_proto::pagekite::{BackEnd, End, Outcome};
 use doorstep_tunnel::{AgentEvent, Target};
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use tokio::time::sleep;
 
 use super::dial::Dialler;
 use super::kites::Kites;
-use super::session::{Session, Tunnelled};
+use super::session::{Ended, Session, Tunnelled};
 use super::{ClientOptions, FrontEndAt, Status};
 use crate::limits::{BACK_OFF, BACK_OFF_MOST, GOOD_AFTER, MAX_AGAIN, MAX_FRONT_ENDS};
 
@@ -39,11 +40,12 @@ pub(super) async fn run(
     let mut client = Client { options, targets, kites, events, status, dialler, left: None };
     let mut next = 0;
     let mut pause = BACK_OFF;
+    let mut changes = NetworkChanges::watch();
     while !*leaving.borrow() {
         let all = client.options.front_ends.len().min(MAX_FRONT_ENDS);
         let Some(at) = client.options.front_ends.get(next % all).cloned() else { return };
         let begun = Instant::now();
-        let over = client.visit(&at, &mut leaving).await;
+        let over = client.visit(&at, &mut leaving, &mut changes).await;
         client.set_status(|status| *status = Status { last_error: status.last_error.take(), ..Status::default() });
         let why = match over {
             Over::Left => return,
@@ -64,6 +66,8 @@ pub(super) async fn run(
         client.tell(AgentEvent::Offline { relay: at.to_string(), why, again_in });
         tokio::select! {
             () = sleep(again_in) => {}
+            // What kept it from standing may be over.
+            _ = changes.next() => pause = BACK_OFF,
             () = wants_to_leave(&mut leaving) => {}
         }
     }
@@ -113,7 +117,12 @@ impl Client {
         change(&mut self.status.lock());
     }
 
-    async fn visit(&mut self, at: &FrontEndAt, leaving: &mut watch::Receiver<bool>) -> Over {
+    async fn visit(
+        &mut self,
+        at: &FrontEndAt,
+        leaving: &mut watch::Receiver<bool>,
+        changes: &mut NetworkChanges,
+    ) -> Over {
         self.tell(AgentEvent::Connecting { relay: at.to_string() });
         let mut machine = {
             let ClientOptions { secret, software, compress, .. } = &self.options;
@@ -130,7 +139,7 @@ impl Client {
                 Ok(io) => io,
                 Err(why) => return Over::Failed(why),
             };
-            let tunnelled = Session::new(self, at, machine).run(io, leaving).await;
+            let tunnelled = Session::new(self, at, machine).run(io, leaving, changes).await;
             if let Some(session) = &tunnelled.session {
                 self.left = Some((at.clone(), session.clone()));
             }
@@ -144,17 +153,24 @@ impl Client {
 
     fn what_now(&self, tunnelled: Tunnelled) -> ControlFlow<Over, Box<BackEnd>> {
         let Tunnelled { end, outcomes, machine, .. } = tunnelled;
+        let end = match end {
+            Ended::WeLeft => return ControlFlow::Break(Over::Left),
+            Ended::Unreachable => {
+                let why = "the network changed, and the front-end does not answer since then";
+                return ControlFlow::Break(Over::Failed(why.to_owned()));
+            }
+            Ended::Told(end) => end,
+        };
         ControlFlow::Break(match end {
-            None => Over::Left,
-            Some(End::ConnectAgain) => {
+            End::ConnectAgain => {
                 return match machine {
                     Some(machine) => ControlFlow::Continue(Box::new(machine.again(Duration::ZERO))),
                     None => ControlFlow::Break(Over::Failed("the tunnel is still in use".to_owned())),
                 };
             }
-            Some(End::Closed) => Over::Failed("the front-end closed the tunnel".to_owned()),
-            Some(End::Broken(error)) => Over::Failed(error.to_string()),
-            Some(End::Refused) => refused(&outcomes),
+            End::Closed => Over::Failed("the front-end closed the tunnel".to_owned()),
+            End::Broken(error) => Over::Failed(error.to_string()),
+            End::Refused => refused(&outcomes),
         })
     }
 }

@@ -1,7 +1,8 @@
+use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use doorstep_net::{Drain, DrainControl, Io, Patience};
+use doorstep_net::{Drain, DrainControl, Io, NetworkChanges, Patience};
 use doorstep_proto::pagekite::{
     Answer, BackEnd, BackEndEvent, End, Kite, Opening, Outcome, Quota, Sid, StreamEvent, Welcome,
 };
@@ -10,12 +11,12 @@ use doorstep_tunnel::{AgentEvent, Delivery, Visitor};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
+use tokio::time::{MissedTickBehavior, interval, interval_at, sleep_until, timeout};
 
 use super::kites::{address, refusal, way_to_raw};
 use super::run::{Client, wants_to_leave};
 use super::{FrontEndAt, Status};
-use crate::limits::{DRAIN, FAREWELL, PING, TAKEN_AGAIN};
+use crate::limits::{CHANGED, DRAIN, FAREWELL, PING, TAKEN_AGAIN};
 use crate::link::{Driver, KiteStream, Link};
 
 /// One tunnel to a front-end.
@@ -31,10 +32,18 @@ pub(super) struct Session<'a> {
     local: SocketAddr,
 }
 
+/// How it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    WeLeft,
+    /// The network changed, and the front-end does not answer since then.
+    Unreachable,
+    Told(End),
+}
+
 /// What is left of it.
 pub(super) struct Tunnelled {
-    /// `None`: we left.
-    pub end: Option<End>,
+    pub end: Ended,
     pub outcomes: Vec<Outcome>,
     /// Its name at the front-end.
     pub session: Option<String>,
@@ -57,7 +66,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub async fn run(mut self, io: Io, leaving: &mut watch::Receiver<bool>) -> Tunnelled {
+    pub async fn run(mut self, io: Io, leaving: &mut watch::Receiver<bool>, changes: &mut NetworkChanges) -> Tunnelled {
         if let Io::Tcp(socket) = &io {
             self.local = socket.peer_addr().unwrap_or(self.local);
         }
@@ -68,12 +77,14 @@ impl<'a> Session<'a> {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut again = interval_at(tokio::time::Instant::now() + TAKEN_AGAIN, TAKEN_AGAIN);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut end = None;
+        // After the network changed: when there has to have been an answer.
+        let mut answer_by = None;
+        let mut end = Ended::WeLeft;
         loop {
             tokio::select! {
                 event = driver.next() => match event {
                     Some(BackEndEvent::Ended(how)) => {
-                        end = Some(how);
+                        end = Ended::Told(how);
                         break;
                     }
                     Some(event) => self.take(event, &drain),
@@ -81,6 +92,17 @@ impl<'a> Session<'a> {
                 },
                 Some(_) = self.visitors.join_next() => self.count(),
                 _ = pings.tick() => self.link.with(|machine, now| machine.ping(now)),
+                _ = changes.next() => {
+                    self.link.with(|machine, now| machine.ping(now));
+                    answer_by = Some(tokio::time::Instant::now() + CHANGED);
+                }
+                () = until(answer_by) => {
+                    answer_by = None;
+                    if self.link.with(|machine, _| machine.awaits_answer()) {
+                        end = Ended::Unreachable;
+                        break;
+                    }
+                }
                 _ = again.tick(), if !self.taken.is_empty() => self.ask_again(),
                 () = wants_to_leave(leaving) => {
                     control.start(Patience::Now);
@@ -98,11 +120,13 @@ impl<'a> Session<'a> {
             }
         }
         // The last words, if the other side still takes them.
-        let _ = timeout(FAREWELL, async { while driver.next().await.is_some() {} }).await;
+        if end != Ended::Unreachable {
+            let _ = timeout(FAREWELL, async { while driver.next().await.is_some() {} }).await;
+        }
         drop(driver);
         let (session, outcomes) = (self.welcome.session.take(), std::mem::take(&mut self.outcomes));
         // Before a kite flies there are no visitors who could still hold it.
-        let machine = if end == Some(End::ConnectAgain) { self.link.take() } else { None };
+        let machine = if end == Ended::Told(End::ConnectAgain) { self.link.take() } else { None };
         self.visitors.detach_all();
         Tunnelled { end, outcomes, session, machine }
     }
@@ -192,6 +216,13 @@ impl<'a> Session<'a> {
     fn count(&self) {
         let visitors = self.visitors.len();
         self.client.set_status(|status| status.visitors = visitors);
+    }
+}
+
+async fn until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
     }
 }
 

@@ -72,6 +72,11 @@ macro_rules! drive {
             self.tunnel.ping(now);
         }
 
+        /// Whether nothing came since the last ping.
+        pub fn awaits_answer(&self) -> bool {
+            self.tunnel.awaits_answer()
+        }
+
         /// Ends the tunnel in good order: write the rest of the output, then close the connection.
         pub fn close(&mut self) {
             self.tunnel.close();
@@ -437,6 +442,10 @@ impl Tunnel {
         self.note(&format!("PING: {:.4}\r\n", now.as_secs_f64()));
         self.silent_at.get_or_insert(now + PING_PATIENCE);
         self.next_ping = now + PING_EVERY;
+    }
+
+    pub fn awaits_answer(&self) -> bool {
+        self.silent_at.is_some()
     }
 
     pub fn close(&mut self) {
