@@ -191,6 +191,19 @@ def test_it_comes_back_by_itself_under_the_same_name(lender, share, site, tmp_pa
         raise AssertionError(f"it did not come back\n{doorstep.log}\n{relay.log}")
 
 
+def test_the_next_relay_takes_over_while_one_is_down(lender, share, site, tmp_path):
+    first, second = lender(), lender()
+    known(first, tmp_path)
+    known(second, tmp_path)
+    doorstep = share(site, "--via", f"{first.domain},{second.domain}", "--name", "blog")
+    before = address(doorstep)
+    assert before == f"https://blog.{first.domain}:{first.https}"
+    first.stop()
+    doorstep.wait_event("address", scope="tunnel", url=f"https://blog.{second.domain}:{second.https}", timeout=2 * PATIENCE)
+    assert second.get("blog").text == "hello from far"
+    assert doorstep.wait_event("address-gone")["url"] == before
+
+
 def test_quiet_prints_the_address_that_is_wanted(lender, share, site, tmp_path):
     relay = lender()
     known(relay, tmp_path)
@@ -284,3 +297,7 @@ def test_check_says_what_is_missing(tmp_path):
     done = run("check", file)
     assert done.returncode == 5
     assert "does not know nobody.example.com yet" in done.stderr and "doorstep join" in done.stderr
+    (tmp_path / "relays").mkdir()
+    (tmp_path / "relays/nobody.example.com.toml").write_text('relay = "nobody.example.com:443"\n')
+    done = run("check", file)
+    assert done.returncode == 5 and "cannot be used" in done.stderr

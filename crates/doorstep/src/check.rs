@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use doorstep_config::{Diagnostic, Outcome, Privileges, Sources};
-use doorstep_model::{Spec, TlsPolicy};
+use doorstep_model::{Lent, Severity, Spec, TlsPolicy, Via};
 use serde_json::json;
 
 use crate::exit::{Code, Failure};
+use crate::lend::known;
 
 /// The configuration file of a folder.
 const FILE: &str = "doorstep.toml";
@@ -38,7 +39,8 @@ It starts nothing and changes nothing. Exit code 5: there are errors.";
 pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let path = if args.file.is_dir() { args.file.join(FILE) } else { args.file.clone() };
     let sources = Sources::gather(&path);
-    let outcome = doorstep_config::parse(&sources, Privileges::of_this_process());
+    let mut outcome = doorstep_config::parse(&sources, Privileges::of_this_process());
+    look_at_identities(&mut outcome);
     if args.json {
         crate::print(format!("{:#}\n", as_json(&outcome)).as_bytes())?;
     } else {
@@ -52,6 +54,29 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
     }
     Ok(if outcome.spec.is_some() { ExitCode::SUCCESS } else { Code::Configuration.into() })
+}
+
+/// What makes this computer known to relays is read here, not where the configuration is.
+fn look_at_identities(outcome: &mut Outcome) {
+    let Some(tunnel) = outcome.spec.as_ref().and_then(|spec| spec.tunnel.as_ref()) else { return };
+    let wrong = tunnel.identities.iter().filter_map(|(via, file)| {
+        let Via::Relay { host, .. } = via else { return None };
+        let file = file.reveal();
+        let why = known::parse(host, &file.text).err()?;
+        Some(Diagnostic {
+            severity: Severity::Error,
+            id: "identity-unusable",
+            message: format!("what makes this computer known to {via} cannot be used"),
+            marks: Vec::new(),
+            note: format!("{}, {why}", file.path.display()),
+            help: "remove the file, and join again with a new invitation".to_owned(),
+        })
+    });
+    let wrong: Vec<Diagnostic> = wrong.collect();
+    if !wrong.is_empty() {
+        outcome.diagnostics.extend(wrong);
+        outcome.spec = None;
+    }
 }
 
 /// What is wrong, to standard error; without colours where nobody could see them.
@@ -83,7 +108,12 @@ fn summary(spec: &Spec) -> String {
     });
     let jobs = spec.jobs.iter().map(|job| job.name.to_string()).collect();
     let listeners = spec.listeners.iter().map(|listener| format!("{}://{}", scheme(&listener.tls), listener.address));
-    [("sites", sites), ("apps", apps.collect()), ("jobs", jobs), ("listens on", listeners.collect::<Vec<_>>())]
+    let lent = spec.tunnel.iter().flat_map(|tunnel| &tunnel.lent).map(|lent| match lent {
+        Lent::Web(web) if web.name.is_empty() => web.site.clone(),
+        Lent::Web(web) => web.name.clone(),
+        Lent::Tcp { .. } | Lent::Udp { .. } => crate::lend::called(lent),
+    });
+    [("sites", sites), ("apps", apps.collect()), ("jobs", jobs), ("listens on", listeners.collect::<Vec<_>>()), ("lends", lent.collect())]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
         .map(|(title, names)| format!("  {title:<10}  {}\n", shortened(&names)))

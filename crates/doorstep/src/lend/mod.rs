@@ -15,7 +15,7 @@ pub mod words;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use doorstep_model::Lent;
+use doorstep_model::{Lent, UpstreamAddr};
 use doorstep_net::BoxFuture;
 use doorstep_proto::tunnel::TunnelError;
 use doorstep_tunnel::{AgentEvent, Sink};
@@ -114,6 +114,18 @@ pub enum News {
     },
     /// No way is left that could come up.
     Over,
+}
+
+/// What it is for a person: `site blog.example.com`, `localhost:22`.
+pub fn called(lent: &Lent) -> String {
+    match lent {
+        Lent::Web(web) => format!("site {}", web.site),
+        Lent::Tcp { to, .. } => match to {
+            UpstreamAddr::Tcp { host, port } => format!("{host}:{port}"),
+            UpstreamAddr::Unix(path) => path.display().to_string(),
+        },
+        Lent::Udp { to, .. } => format!("{to} (UDP)"),
+    }
 }
 
 type AtWork = keeper::Agents;

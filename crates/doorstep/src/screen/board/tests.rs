@@ -144,3 +144,34 @@ fn transfer(target: &str, total: Option<u64>, moved: u64) -> Transfer {
         done: AtomicBool::new(false),
     }
 }
+
+#[test]
+fn the_address_of_the_internet_stands_first_and_has_the_code() {
+    let mut board = Board::new(false, false, UtcOffset::UTC, true);
+    board.share(Sharing { title: "./photos".into(), port: 8080, tunnel: true, ..Sharing::default() });
+    let tunnel = |state| super::super::story::Tunnel { way: 0, via: "tun.example.com".into(), state: Some(state) };
+    board.note_tunnel(tunnel(State::Connecting));
+    let number = Address { numeric: true, ..Address::new("http://192.168.1.23:8080".into(), Scope::Network) };
+    board.add_address(number);
+    assert!(text(&board.words(80, true)).contains("    internet        connecting to tun.example.com …\n"));
+    let of_room = board.qr.clone();
+    board.note_tunnel(tunnel(State::Up { name: "studio".into() }));
+    board.add_address(Address::new("https://blog.tun.example.com".into(), Scope::Tunnel));
+    assert_eq!(
+        text(&board.words(80, true)),
+        "
+  Sharing ./photos
+
+    internet        https://blog.tun.example.com
+    your network    http://192.168.1.23:8080
+
+"
+    );
+    assert_ne!(board.qr, of_room);
+    let until = Instant::now() + Duration::from_secs(60);
+    board.note_tunnel(tunnel(State::Waiting { why: "the connection broke".into(), until }));
+    assert!(board.counts_down());
+    assert!(text(&board.words(80, true)).contains("reconnecting to tun.example.com in 60 s:"));
+    board.remove_address("https://blog.tun.example.com");
+    assert_eq!(board.qr, of_room);
+}

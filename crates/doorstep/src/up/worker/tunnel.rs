@@ -21,7 +21,7 @@ use super::relay::Wanted;
 use crate::control::protocol::Found;
 use crate::control::tunnel_status::{LentStatus, TunnelState, TunnelStatus};
 use crate::lend::ways::ways;
-use crate::lend::{Fares, Lending, LentSite, News, Offer, State, host_of, known, seconds_until, words};
+use crate::lend::{Fares, Lending, LentSite, News, Offer, State, called, host_of, known, seconds_until, words};
 use crate::limits::TUNNEL_TAKEOVER;
 use crate::up::link::FromWorker;
 
@@ -279,18 +279,6 @@ fn webs(tunnel: &Tunnel) -> impl Iterator<Item = &WebLent> {
         Lent::Web(web) => Some(web),
         Lent::Tcp { .. } | Lent::Udp { .. } => None,
     })
-}
-
-/// What it is for a person: `site blog.example.com`, `localhost:22`.
-fn called(lent: &Lent) -> String {
-    match lent {
-        Lent::Web(web) => format!("site {}", web.site),
-        Lent::Tcp { to, .. } => match to {
-            doorstep_model::UpstreamAddr::Tcp { host, port } => format!("{host}:{port}"),
-            doorstep_model::UpstreamAddr::Unix(path) => path.display().to_string(),
-        },
-        Lent::Udp { to, .. } => format!("{to} (UDP)"),
-    }
 }
 
 fn fares(fares: &Fares) -> (TunnelState, String, Option<u64>) {
