@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.authority import Authority
 from harness.lender import Lender, trusting
 from harness.process import PATIENCE, run
 from harness.up import free_ports
@@ -129,6 +130,30 @@ def test_end_to_end_the_relay_has_no_certificate_for_it(lender, share, site, tmp
     (folder,) = (state / "doorstep" / "end-to-end").iterdir()
     assert relay.get("safe", context=trusting(folder)).text == "hello from far"
     assert doorstep.wait_event("request", status=200)["tls"]
+
+
+@pytest.mark.needs("pebble")
+def test_the_certificate_of_a_lent_name_comes_through_the_tunnel(lender, share, site, tmp_path):
+    relay = lender()
+    known(relay, tmp_path)
+    authority = Authority(tmp_path / "authority", http=relay.http, tls=relay.https)
+    try:
+        roots = ["--directory", authority.directory, "--directory-roots", authority.root]
+        state = {"XDG_STATE_HOME": str(tmp_path / "own-state")}
+        doorstep = share(site, "--via", relay.domain, "--name", "safe", "--e2e", *roots, env=state)
+        address(doorstep)
+        context = ssl.create_default_context(cadata=authority.issuing_root())
+        deadline = time.monotonic() + 2 * PATIENCE
+        while True:
+            try:
+                answer = relay.get("safe", context=context)
+                break
+            except OSError:
+                assert time.monotonic() < deadline, doorstep.log
+                time.sleep(0.3)
+        assert answer.text == "hello from far"
+    finally:
+        authority.close()
 
 
 def test_a_port_is_lent_as_it_is(lender, share, tmp_path):

@@ -113,11 +113,17 @@ fn summary(spec: &Spec) -> String {
         Lent::Web(web) => web.name.clone(),
         Lent::Tcp { .. } | Lent::Udp { .. } => crate::lend::called(lent),
     });
-    [("sites", sites), ("apps", apps.collect()), ("jobs", jobs), ("listens on", listeners.collect::<Vec<_>>()), ("lends", lent.collect())]
-        .into_iter()
-        .filter(|(_, names)| !names.is_empty())
-        .map(|(title, names)| format!("  {title:<10}  {}\n", shortened(&names)))
-        .collect()
+    [
+        ("sites", sites),
+        ("apps", apps.collect()),
+        ("jobs", jobs),
+        ("listens on", listeners.collect::<Vec<_>>()),
+        ("lends", lent.collect()),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .map(|(title, names)| format!("  {title:<10}  {}\n", shortened(&names)))
+    .collect()
 }
 
 /// The most names in one line of the summary.

@@ -64,7 +64,10 @@ mod tests {
     #[test]
     fn an_address_stands_alone_while_all_is_well() {
         let up = State::Up { name: "studio".into() };
-        assert_eq!(shown(&[up.clone()], &["https://blog.tun.example.com"]), ["https://blog.tun.example.com"]);
+        assert_eq!(
+            shown(std::slice::from_ref(&up), &["https://blog.tun.example.com"]),
+            ["https://blog.tun.example.com"]
+        );
         assert_eq!(shown(&[up], &[]), ["connected to tun.example.com, asking for an address …"]);
         assert_eq!(shown(&[State::Connecting], &[]), ["connecting to tun.example.com …"]);
     }

@@ -50,7 +50,6 @@ fn fits(args: &ShareArgs) -> Result<(), Failure> {
     let has = |kind: fn(&Via) -> bool| args.via.iter().any(kind);
     let ssh = has(|via| matches!(via, Via::Ssh { .. }));
     let kite = has(|via| matches!(via, Via::PageKite { .. }));
-    let relay = has(|via| matches!(via, Via::Relay { .. }));
     if args.kite_secret.is_some() && !kite {
         return Err(Failure::new(Code::Usage, "--kite-secret is for pagekite://NAME"));
     }
@@ -58,12 +57,6 @@ fn fits(args: &ShareArgs) -> Result<(), Failure> {
     if args.remote_port.is_some() && !raw && !ssh {
         return Err(Failure::new(Code::Usage, "--remote-port is for tcp: and udp: targets and for ssh://")
             .because("Web targets have a name there, and the usual ports."));
-    }
-    if let Some(name) = args.name.as_deref().filter(|_| !relay && !kite) {
-        if !name.contains('.') {
-            return Err(Failure::new(Code::Usage, "--name is for relays that lend names")
-                .because("An ssh server lends a port of its own name."));
-        }
     }
     Ok(())
 }
