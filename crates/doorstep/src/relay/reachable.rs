@@ -89,3 +89,45 @@ fn finding(domain: &Hostname, wild: bool, what: String) -> Finding {
 
 /// How long after the start it is looked, so that everything listens.
 pub const FIRST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use doorstep_http::limits::Limits;
+    use doorstep_http::{Engine, NoObserver, RouteTable, TableOptions};
+    use doorstep_net::{Accepting, DrainControl, Quota, accept_loop};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_our_own_answer_counts() {
+        let options = TableOptions { beacon: Some("n0nce".to_owned()), ..TableOptions::default() };
+        let engine = Engine::new(RouteTable::new(options), Arc::new(NoObserver), Limits::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap();
+        let (_control, drain) = DrainControl::new();
+        tokio::spawn(accept_loop(listener, Accepting::new(Arc::new(engine), Quota::new(16)), drain));
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert!(leads_here(&[nobody, here], "x.tun.example.com", "n0nce").await);
+        assert!(!leads_here(&[here], "x.tun.example.com", "another").await);
+        assert!(!leads_here(&[nobody], "x.tun.example.com", "n0nce").await);
+    }
+
+    #[tokio::test]
+    async fn names_that_only_this_computer_knows_are_not_looked_up() {
+        for name in ["localhost", "tun.localhost", "tun.internal"] {
+            assert!(look(&name.parse().unwrap(), 80, "n0nce").await.is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn says_which_records_are_missing() {
+        let domain: Hostname = "tun.example.com".parse().unwrap();
+        let told =
+            [unknown(&domain, false), unknown(&domain, true), elsewhere(&domain, true, &[([192, 0, 2, 1], 80).into()])];
+        assert!(told.iter().all(|finding| finding.fix.contains("`*.tun.example.com. A …`")));
+        assert!(told[1].what.contains("nothing beneath") && told[2].what.contains("192.0.2.1"));
+    }
+}

@@ -154,3 +154,59 @@ async fn challenges_come_before_everything() {
         assert!([308, 421].contains(&ask(&table, request(&format!("{url}other"), None)).await.0));
     }
 }
+
+/// Hosts below `lent.test`: one with a certificate, the others without.
+struct Lent(Arc<str>);
+
+impl DynamicHosts for Lent {
+    fn policy(&self, host: &str) -> Option<HttpsPolicy> {
+        let label = host.strip_suffix(".lent.test")?;
+        Some(if label == "safe" { HttpsPolicy::Redirect } else { HttpsPolicy::Optional })
+    }
+
+    fn service(&self) -> &dyn Service {
+        self
+    }
+
+    fn site(&self) -> &Arc<str> {
+        &self.0
+    }
+}
+
+impl Service for Lent {
+    fn call<'a>(&'a self, request: Request) -> crate::BoxFuture<'a, Response> {
+        Box::pin(async move { Response::text(StatusCode::OK, format!("lent {}", request.host())) })
+    }
+}
+
+#[test]
+fn hosts_that_come_and_go_stand_between_names_and_the_default() {
+    let options = TableOptions { dynamic: Some(Arc::new(Lent("relay".into()))), ..TableOptions::default() };
+    let site = |policy| SiteRoutes { name: Some("site".to_owned()), ..SiteRoutes::new(policy, Vec::new()) };
+    let mut table = RouteTable::new(options);
+    table.add_site(site(HostPolicy::Names(vec!["own.lent.test".parse().unwrap()]))).unwrap();
+    table.add_site(site(HostPolicy::Any)).unwrap();
+    let routed = |host: &str, sni: Option<&str>| {
+        let mut asked = Request::get("/a");
+        asked.authority = host.to_owned();
+        let mut conn = (*asked.conn).clone();
+        conn.tls = sni.map(|sni| TlsInfo { sni: Some(sni.to_owned()), ..TlsInfo::default() });
+        asked.conn = Arc::new(conn);
+        let routed = table.find(&mut asked);
+        let status = match routed.to {
+            Destination::Service(_) => 200,
+            Destination::Answer(response) => response.status.as_u16(),
+        };
+        (routed.site.map(|site| site.to_string()).unwrap_or_default(), status)
+    };
+    assert_eq!(routed("a.lent.test", None), ("relay".to_owned(), 200));
+    assert_eq!(routed("a.lent.test", Some("a.lent.test")), ("relay".to_owned(), 200));
+    assert_eq!(
+        routed("a.lent.test", Some("b.lent.test")),
+        ("relay".to_owned(), 421),
+        "a connection is for one of them"
+    );
+    assert_eq!(routed("safe.lent.test", None), ("relay".to_owned(), 308));
+    assert_eq!(routed("own.lent.test", None), ("site".to_owned(), 404), "a site of that name goes before");
+    assert_eq!(routed("other.test", None), ("site".to_owned(), 404), "the default site is for what is left");
+}
