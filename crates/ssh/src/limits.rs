@@ -10,7 +10,7 @@ pub const KEEP_ALIVES_LOST: usize = 2;
 pub const UNACKNOWLEDGED: Duration = Duration::from_secs(9);
 
 /// Bytes of a session that the kernel takes in before we read them (TCP_WINDOW_CLAMP in tcp(7)).
-pub const UNREAD: i32 = 1024 * 1024;
+pub const UNREAD: i32 = 512 * 1024;
 
 /// Bytes of one channel that the other side may send before they are acknowledged.
 pub const WINDOW: u32 = 1024 * 1024;
@@ -21,24 +21,26 @@ pub const CHANNEL_MESSAGES: usize = 64;
 /// Messages of all channels of a session that wait to be sent.
 pub const SESSION_MESSAGES: usize = 32;
 /// Bytes of one channel that wait for their reader before the session as a whole is read less eagerly.
-pub const BACKLOG_PAUSE: usize = 2 * 1024 * 1024;
+pub const BACKLOG_PAUSE: usize = 256 * 1024;
 /// That is over when so many are left.
-pub const BACKLOG_CALM: usize = 1024 * 1024;
+pub const BACKLOG_CALM: usize = 128 * 1024;
 /// Bytes of one channel that wait for their reader. A channel with more is closed.
 pub const BACKLOG: usize = 32 * 1024 * 1024;
-/// Bytes of all channels of a session that wait so. Then those are closed that have more than [`BACKLOG_PAUSE`].
+/// Bytes of all channels of a session that wait so. Then those are closed that have more than [`BACKLOG_SHARE`] and get more.
 pub const SESSION_BACKLOG: usize = 96 * 1024 * 1024;
+/// Bytes that each channel may have at any time.
+pub const BACKLOG_SHARE: usize = 64 * 1024;
 /// Pieces that wait so: small ones cost more memory than they carry.
 pub const BACKLOG_PIECES: usize = 64 * 1024;
-/// How long nothing is read for the sake of a backlog while no other channel is in use. Then comes a slice, so that what is behind it comes through. Longer
-/// than [`KEEP_ALIVE`], so that the other side hears from us meanwhile.
+/// How long nothing is read for the sake of a backlog while no other channel is in use. Then comes a slice, so that what is
+/// behind it comes through. Longer than [`KEEP_ALIVE`], so that the other side hears from us meanwhile.
 pub const PAUSE: Duration = Duration::from_secs(4);
 /// Bytes of that slice.
 pub const PAUSE_SLICE: usize = 128 * 1024;
 /// So long after its last bytes, a channel without a backlog counts as in use: pauses are short then, or there are none.
 pub const IN_USE: Duration = Duration::from_millis(100);
-/// The pauses then, by how many quarters of [`BACKLOG`] the largest backlog has: rather than that a visitor who reads slowly
-/// loses the connection, others wait a little.
+/// The pauses then, by how many quarters of [`BACKLOG`] the largest backlog has, or all together of [`SESSION_BACKLOG`]:
+/// rather than that a visitor who reads slowly loses the connection, others wait a little.
 pub const PAUSES_IN_USE: [Option<Duration>; 5] =
     [None, None, Some(Duration::from_millis(5)), Some(Duration::from_millis(20)), Some(Duration::from_millis(80))];
 /// So long it counts as in use while it waits for an answer.

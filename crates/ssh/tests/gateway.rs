@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use doorstep_model::{Secret, UpstreamAddr};
 use doorstep_net::{DrainControl, Io, Patience};
@@ -314,6 +315,34 @@ async fn a_slow_reader_gets_more_than_may_ever_wait() {
         soon("another", app::echo(&mut site.visit("blog").await, "me too")).await;
     }
     assert_eq!(soon("all of it", app::drain(&mut slow)).await.unwrap(), app::expected(length));
+}
+
+#[tokio::test]
+async fn many_slow_readers_get_everything_and_others_are_served() {
+    let site = Site::start().await;
+    let _ssh = Running::start(&mut site.ssh("user", &["-N", "-R", "blog:80:APP"]));
+    site.lends("blog").await;
+    let length = 4 << 20;
+    let mut readers = Vec::new();
+    for _ in 0..40 {
+        let mut visitor = site.visit("blog").await;
+        readers.push(tokio::spawn(async move {
+            visitor.write_u8(b'd').await.unwrap();
+            visitor.write_u64(length).await.unwrap();
+            let (mut got, mut piece) = (0, [0; 16 * 1024]);
+            while let count @ 1.. = visitor.read(&mut piece).await.unwrap() {
+                got += count as u64;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            got
+        }));
+    }
+    for _ in 0..20 {
+        soon("another", app::echo(&mut site.visit("blog").await, "me too")).await;
+    }
+    for reader in readers {
+        assert_eq!(soon("all of it", reader).await.unwrap(), length);
+    }
 }
 
 #[tokio::test]

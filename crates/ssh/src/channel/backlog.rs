@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::io::ReadBuf;
 
 use super::pace::{Level, Pace};
-use crate::limits::{BACKLOG, BACKLOG_PAUSE, BACKLOG_PIECES, SESSION_BACKLOG};
+use crate::limits::{BACKLOG, BACKLOG_PIECES, BACKLOG_SHARE, SESSION_BACKLOG};
 
 /// What arrived on a channel and waits for its reader. Filled by the session, which never waits for it.
 pub(crate) struct Backlog {
@@ -61,7 +61,7 @@ impl Backlog {
         if std::mem::take(&mut state.awaiting) {
             self.pace.answered();
         }
-        let crowded = state.bytes > BACKLOG_PAUSE && self.pace.held() > SESSION_BACKLOG;
+        let crowded = state.bytes > BACKLOG_SHARE && self.pace.held() > SESSION_BACKLOG;
         if crowded || state.bytes + bytes.len() > BACKLOG || state.pieces.len() >= BACKLOG_PIECES {
             state.close(&self.pace);
             return Err(Overfull);

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::limits::{AWAITING, BACKLOG, BACKLOG_CALM, BACKLOG_PAUSE, IN_USE, PAUSE, PAUSE_SLICE, PAUSES_IN_USE};
+use crate::limits::{
+    AWAITING, BACKLOG, BACKLOG_CALM, BACKLOG_PAUSE, IN_USE, PAUSE, PAUSE_SLICE, PAUSES_IN_USE, SESSION_BACKLOG,
+};
 
 /// Decides how eagerly a session's socket is read, and can end it.
 #[derive(Default)]
@@ -100,18 +102,27 @@ impl Pace {
 
     #[cfg(test)]
     fn pause(&self) -> Option<Duration> {
-        self.state.lock().pause()
+        self.state.lock().pause(self.held())
     }
 }
 
 impl State {
-    /// How long to pause after each slice.
-    fn pause(&self) -> Option<Duration> {
-        let worst = self.backlogs.iter().rposition(|count| *count > 0)?;
+    /// How long to pause after each slice, where the backlogs of all channels hold so many bytes.
+    fn pause(&self, held: usize) -> Option<Duration> {
+        let worst = self.backlogs.iter().rposition(|count| *count > 0);
         let later = |until: Option<Instant>| until.is_some_and(|until| until > Instant::now());
         let in_use = later(self.in_use) || self.awaiting > 0 && later(self.awaited);
-        if in_use { PAUSES_IN_USE.get(worst).copied().flatten() } else { Some(PAUSE) }
+        if worst.is_some() && !in_use {
+            return Some(PAUSE);
+        }
+        let together = quarters(held, SESSION_BACKLOG);
+        PAUSES_IN_USE.get(worst.unwrap_or(0).max(together)).copied().flatten()
     }
+}
+
+/// How much of a bound is used up: 1 for its first quarter, to 4.
+fn quarters(bytes: usize, bound: usize) -> usize {
+    (1 + bytes * 4 / bound).min(LEVELS - 1)
 }
 
 /// How large a channel's backlog is.
@@ -128,8 +139,7 @@ impl Level {
         match bytes {
             ..=BACKLOG_CALM => Self::NONE,
             ..=BACKLOG_PAUSE if before == Self::NONE => Self::NONE,
-            // The upper three quarters of what a channel may have.
-            _ => Self((1 + bytes * 4 / BACKLOG).min(LEVELS - 1)),
+            _ => Self(quarters(bytes, BACKLOG)),
         }
     }
 }
@@ -171,7 +181,7 @@ impl<S> Paced<S> {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
             state.reader = Some(cx.waker().clone());
-            let Some(pause) = state.pause() else {
+            let Some(pause) = state.pause(self.pace.held()) else {
                 self.pause = None;
                 return Poll::Ready(Ok(()));
             };
@@ -249,6 +259,17 @@ mod tests {
         pace.backlog(SOME, much);
         assert!(pace.pause().is_some_and(|pause| pause < PAUSE), "a large backlog slows even then");
         pace.backlog(much, Level::NONE);
+        assert_eq!(pace.pause(), None);
+    }
+
+    #[tokio::test]
+    async fn many_small_backlogs_slow_the_session_as_one_large_does() {
+        let pace = Pace::default();
+        pace.holds(SESSION_BACKLOG / 4 - 1);
+        assert_eq!(pace.pause(), None);
+        pace.holds(SESSION_BACKLOG / 2 + 1);
+        assert_eq!(pace.pause(), PAUSES_IN_USE[LEVELS - 1]);
+        pace.lets_go(SESSION_BACKLOG * 3 / 4);
         assert_eq!(pace.pause(), None);
     }
 
