@@ -2,6 +2,7 @@
 
 mod ends;
 mod fixture;
+mod moves;
 mod real;
 mod relay;
 mod roads;

@@ -90,7 +90,11 @@ impl Relay {
 
     /// `upgrade`: it knows no ALPN but HTTP's, and takes agents by Upgrade.
     pub async fn start_as(upgrade: bool, certificate: Certificate) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0", upgrade, certificate).await
+    }
+
+    pub async fn start_at(address: &str, upgrade: bool, certificate: Certificate) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["tun.example.com".to_owned()]).unwrap();
         if certificate.expired {
