@@ -47,12 +47,12 @@ impl Certificates {
         for report in registry.names() {
             let Ok(name) = report.name.parse::<Hostname>() else { continue };
             // Ports are among them, as `tcp/20000`, which is no host name.
-            if report.tls || report.stopped || covered(&name, spec, issuance) || wanted.len() >= RELAY_CERTIFICATES {
+            if report.tls || covered(&name, spec, issuance) || wanted.len() >= RELAY_CERTIFICATES {
                 continue;
             }
             if self.names.contains(&name) || self.is_kept(&name) {
                 wanted.insert(name);
-            } else if report.lent {
+            } else if report.lent && !report.stopped {
                 let times = self.allowed.entry(report.agent).or_default();
                 if times.len() < RELAY_NEW_CERTIFICATES {
                     times.push_back(now);

@@ -59,8 +59,7 @@ fn offers(headers: &HeaderMap) -> bool {
 
 impl Service for Front {
     fn call<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
-        let settings = self.settings.load_full();
-        let pages = Pages { settings: &settings, domain: &self.domain };
+        let pages = Pages { settings: self.settings.load_full(), domain: &self.domain };
         if request.path == TUNNEL {
             let response = self.tunnel(&request, &pages);
             return Box::pin(std::future::ready(response));

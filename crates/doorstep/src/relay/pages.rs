@@ -1,5 +1,6 @@
 //! What visitors read where no agent answers. Nothing in it says who else there is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use doorstep_http::{Request, Response, pages};
@@ -14,9 +15,9 @@ use super::settings::Settings;
 use crate::limits::RELAY_RETRY_AFTER;
 
 /// The relay's own words.
-pub struct Pages<'s> {
-    pub settings: &'s Settings,
-    pub domain: &'s Hostname,
+pub struct Pages<'d> {
+    pub settings: Arc<Settings>,
+    pub domain: &'d Hostname,
 }
 
 impl Pages<'_> {

@@ -49,67 +49,80 @@ impl Visitors {
     }
 
     async fn answer(&self, mut request: Request) -> Response {
-        let host = request.host().strip_suffix('.').unwrap_or(request.host()).to_owned();
-        if host == self.domain.as_str() {
+        if host(&request) == self.domain.as_str() {
             return self.own.call(request).await;
         }
-        let settings = self.settings.load_full();
-        let pages = Pages { settings: &settings, domain: &self.domain };
-        let found = match self.registry.find(&host) {
-            Found::Away { since } => self.returned(&host, since, &settings).await,
+        let found = match self.registry.find(host(&request)) {
+            Found::Away { since } => self.returned(&host(&request).to_owned(), since).await,
             found => found,
         };
         match found {
-            Found::Lent(lent) => self.pass(&lent, &mut request, &pages).await,
-            Found::Away { .. } => pages.away(&request),
-            Found::Stopped => pages.stopped(&request),
-            Found::Unknown => pages.unknown(&request),
+            Found::Lent(lent) => self.pass(&lent, &mut request).await,
+            Found::Away { .. } => self.pages().away(&request),
+            Found::Stopped => self.pages().stopped(&request),
+            Found::Unknown => self.pages().unknown(&request),
         }
     }
 
+    fn pages(&self) -> Pages<'_> {
+        Pages { settings: self.settings.load_full(), domain: &self.domain }
+    }
+
     /// An agent that has just gone, or that a relay which has just started does not know yet, is waited for.
-    async fn returned(&self, host: &str, since: Option<SystemTime>, settings: &Settings) -> Found {
+    async fn returned(&self, host: &str, since: Option<SystemTime>) -> Found {
         let away = match since {
             Some(since) => since.elapsed().unwrap_or_default(),
             None => self.waiting.uptime(),
         };
-        let left = settings.hold.saturating_sub(away);
+        let left = self.settings.load().hold.saturating_sub(away);
         match self.waiting.returned(host, left).await {
             Some(found) => found,
             None => Found::Away { since },
         }
     }
 
-    async fn pass(&self, lent: &Arc<Lent>, request: &mut Request, pages: &Pages<'_>) -> Response {
+    async fn pass(&self, lent: &Arc<Lent>, request: &mut Request) -> Response {
         if let Claim::Tls { .. } = lent.claim {
-            return pages.elsewhere(request);
+            return self.pages().elsewhere(request);
         }
         if let Err(wait) = lent.request() {
-            return pages.too_many_requests(request, wait);
+            return self.pages().too_many_requests(request, wait);
         }
-        let lane = lanes::of(lent, &request.conn, &self.waiting, pages.settings.hold);
+        // Looked at and let go: each request that held on to them would pass a cache line from core to core.
+        let (hold, noindex) = {
+            let settings = self.settings.load();
+            (settings.hold, settings.noindex)
+        };
+        let lane = lanes::of(lent, &request.conn, &self.waiting, hold);
         let mut response = match lane.pass(request).await {
             Ok(response) => response,
-            Err(error) => self.refusal(request, &error, pages),
+            Err(error) => self.refusal(request, &error),
         };
-        if pages.settings.noindex {
+        if noindex {
             response.headers.append(ROBOTS, HeaderValue::from_static("noindex"));
         }
         response
     }
 
-    fn refusal(&self, request: &Request, error: &ProxyError, pages: &Pages<'_>) -> Response {
+    fn refusal(&self, request: &Request, error: &ProxyError) -> Response {
         match lanes::why(error) {
-            Some(failed) => pages.not_opened(request, failed),
+            Some(failed) => self.pages().not_opened(request, failed),
             None => doorstep_proxy::refusal(request, error),
         }
     }
 }
 
+fn host(request: &Request) -> &str {
+    request.host().strip_suffix('.').unwrap_or(request.host())
+}
+
 impl DynamicHosts for Visitors {
-    fn policy(&self, host: &str) -> Option<HttpsPolicy> {
+    fn policy(&self, host: &str, secure: bool) -> Option<HttpsPolicy> {
         let host = host.strip_suffix('.').unwrap_or(host);
         let ours = host.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        if ours && secure {
+            return Some(HttpsPolicy::Redirect);
+        }
         let tls = match self.registry.find(host) {
             Found::Unknown if !ours => return None,
             Found::Lent(lent) => matches!(lent.claim, Claim::Tls { .. }),

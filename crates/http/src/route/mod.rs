@@ -171,7 +171,7 @@ impl RouteTable {
         let named = self.hosts.find_named(request.host());
         if named.is_none()
             && let Some(dynamic) = self.options.dynamic.as_deref()
-            && let Some(policy) = dynamic.policy(request.host())
+            && let Some(policy) = dynamic.policy(request.host(), request.conn.tls.is_some())
         {
             let to = match self.not_by_this_road(request, policy) {
                 Some(response) => Destination::Answer(response),

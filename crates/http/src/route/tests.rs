@@ -159,7 +159,7 @@ async fn challenges_come_before_everything() {
 struct Lent(Arc<str>);
 
 impl DynamicHosts for Lent {
-    fn policy(&self, host: &str) -> Option<HttpsPolicy> {
+    fn policy(&self, host: &str, _: bool) -> Option<HttpsPolicy> {
         let label = host.strip_suffix(".lent.test")?;
         Some(if label == "safe" { HttpsPolicy::Redirect } else { HttpsPolicy::Optional })
     }

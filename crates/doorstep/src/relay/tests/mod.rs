@@ -280,13 +280,13 @@ async fn which_hosts_are_the_relays_and_how_they_are_reached() {
         ("example.com", None),
         ("", None),
     ] {
-        assert_eq!(world.visitors.policy(host), policy, "{host}");
+        assert_eq!(world.visitors.policy(host, false), policy, "{host}");
     }
     let ann = agent("ann", AgentLimits::default());
     let session = world.registry.begin_session(&ann, "192.0.2.1:1".parse().unwrap(), "test").unwrap();
     let claim = Claim::Tls { name: "vault.example".to_owned() };
     world.registry.claim(session, 1, &ann, &claim, Engines::new("ann")).await.unwrap();
-    assert_eq!(world.visitors.policy("vault.example"), Some(HttpsPolicy::Redirect));
+    assert_eq!(world.visitors.policy("vault.example", false), Some(HttpsPolicy::Redirect));
     assert_eq!(world.get("vault.example").await.0, StatusCode::MISDIRECTED_REQUEST);
 }
 
