@@ -190,9 +190,17 @@ def test_a_name_of_somebody_else_is_refused_and_said(lender, share, site, tmp_pa
     address(share(site, "--via", relay.domain, "--name", "blog"))
     known(relay, tmp_path, "bob")
     late = share(site, "--via", relay.domain, "--name", "blog")
-    refused = late.wait_event("warning", id="tunnel-refused")
-    assert "belongs to somebody else" in refused["what"] and "--name" in refused["fix"]
-    assert refused["severity"] == "error"
+    refused = late.wait_event("tunnel", state="stopped")
+    assert "belongs to somebody else" in refused["why"] and "--name" in refused["fix"]
+    assert late.get("/").text == "hello from far"
+
+
+def test_a_port_that_is_not_lent_ends_the_share_with_the_reason(lender, share, tmp_path):
+    relay = lender(ports="21460-21470")
+    known(relay, tmp_path)
+    late = share("tcp:22", "--via", relay.domain, "--remote-port", "22222", local=False, port=None, wait=False)
+    assert late.wait() == 1
+    assert late.all_events("error")[0]["why"].startswith(relay.domain)
 
 
 def test_it_comes_back_by_itself_under_the_same_name(lender, share, site, tmp_path):

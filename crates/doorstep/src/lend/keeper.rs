@@ -136,10 +136,11 @@ impl Keeper {
                     (status.refused.len() >= self.offers.len(), status.via.clone())
                 });
                 let Some((all_refused, via)) = all_refused else { return };
-                if all_refused && why.code.retry() == Retry::Never {
-                    self.order.failed(way);
+                let for_good = all_refused && why.code.retry() == Retry::Never;
+                let _ = self.news.send(News::Refused { offer, way, via, why });
+                if for_good {
+                    self.fail(way);
                 }
-                let _ = self.news.send(News::Refused { offer, via, why });
             }
             AgentEvent::Offline { relay, why, again_in } => {
                 let now = now();
@@ -152,11 +153,15 @@ impl Keeper {
             AgentEvent::Stopped { why, fix } => {
                 let via = self.board.with(way, |status| status.via.clone()).unwrap_or_default();
                 self.becomes(way, &via, State::Stopped { why, fix });
-                self.order.failed(way);
-                if self.order.is_over() {
-                    let _ = self.news.send(News::Over);
-                }
+                self.fail(way);
             }
+        }
+    }
+
+    fn fail(&mut self, way: usize) {
+        self.order.failed(way);
+        if self.order.is_over() {
+            let _ = self.news.send(News::Over);
         }
     }
 

@@ -104,6 +104,7 @@ pub enum News {
     },
     Refused {
         offer: usize,
+        way: usize,
         via: String,
         why: TunnelError,
     },

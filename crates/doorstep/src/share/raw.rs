@@ -46,24 +46,24 @@ pub async fn session(args: &ShareArgs, raw: Raw, zone: UtcOffset) -> Result<Exit
             let _ = over.send(Reason::Expired).await;
         });
     }
-    let reason = tokio::select! {
-        reason = signals.end(&mut is_over, &screen) => Some(reason),
-        Some(()) = nobody_lends.recv() => None,
+    let ended = tokio::select! {
+        reason = signals.end(&mut is_over, &screen) => Ok(reason),
+        Some(why) = nobody_lends.recv() => Err(why),
     };
-    screen.tell(Message::Stopping(reason.unwrap_or(Reason::Terminate)));
+    let shown = *ended.as_ref().unwrap_or(&Reason::Terminate);
+    screen.tell(Message::Stopping(shown));
     let hurried = tokio::select! {
         _ = timeout(limits::DRAIN * 2, lending.leave(limits::DRAIN)) => false,
         () = signals.hurry() => true,
     };
-    let shown = reason.unwrap_or(Reason::Terminate);
     screen.ask(|done| Message::End { reason: shown, cut: 0, done }).await;
     if !screen_thread.is_finished() {
         Screen::force_restore();
     }
-    match reason {
-        None => Err(Failure::new(Code::Failed, format!("nobody lends an address for {} any more", raw.title))),
-        Some(_) if hurried => Ok(Code::Interrupted.into()),
-        Some(_) => Ok(ExitCode::SUCCESS),
+    match ended {
+        Err(why) => Err(Failure::new(Code::Failed, format!("nobody lends an address for {}", raw.title)).because(why)),
+        Ok(_) if hurried => Ok(Code::Interrupted.into()),
+        Ok(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

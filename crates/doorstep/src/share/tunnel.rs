@@ -8,6 +8,7 @@ use doorstep_model::{
     Blame, CertificateSource, ChallengeKind, Finding, Hostname, Issuance, Issuer, Lent, Pem, Severity, Via, WebLent,
 };
 use doorstep_net::Connector;
+use doorstep_proto::tunnel::Retry;
 use doorstep_tunnel::Sink;
 use doorstep_tunnel::agent::Threads;
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use super::proof::{self, Proof};
 use crate::args::ShareArgs;
 use crate::exit::{Code, Failure, cause};
 use crate::lend::ways::{Known, ways};
-use crate::lend::{Lending, LentSite, News, Offer, OwnCertificates, host_of, known, words};
+use crate::lend::{Lending, LentSite, News, Offer, OwnCertificates, State, host_of, known, words};
 use crate::screen::{Address, Message, Scope, Screen, Tunnel};
 use crate::target::Target;
 
@@ -105,7 +106,7 @@ pub fn start(
     ready: Ready,
     of: Of,
     screen: &Screen,
-    (threads, over): (Threads, mpsc::UnboundedSender<()>),
+    (threads, over): (Threads, mpsc::UnboundedSender<String>),
 ) -> Result<Lending, Failure> {
     let own = match &of {
         Of::Web { lent, .. } if lent.end_to_end => Some(Arc::new(certificates(args, lent, screen)?)),
@@ -188,17 +189,22 @@ struct Follower {
     own: Option<Arc<OwnCertificates>>,
     screen: Screen,
     connector: Arc<Connector>,
-    over: mpsc::UnboundedSender<()>,
+    over: mpsc::UnboundedSender<String>,
 }
 
 impl Follower {
     async fn run(self, mut news: mpsc::UnboundedReceiver<News>) {
         let mut vias: Vec<String> = Vec::new();
+        // Why the last way was given up.
+        let mut last = String::new();
         while let Some(news) = news.recv().await {
             match news {
                 News::State { way, via, state } => {
                     vias.resize(vias.len().max(way + 1), String::new());
                     vias[way].clone_from(&via);
+                    if let State::Stopped { why, .. } = &state {
+                        last = format!("{via}: {why}");
+                    }
                     self.screen.tell(Message::Tunnel(Tunnel { way, via, state: Some(state) }));
                 }
                 News::StandsBy { way } => {
@@ -207,10 +213,19 @@ impl Follower {
                 }
                 News::Lent { address, .. } => self.lent(address),
                 News::Gone { address } => self.screen.tell(Message::Gone(address)),
-                News::Refused { via, why, .. } => self.screen.tell(Message::Finding(words::refused(&via, &why))),
+                News::Refused { way, via, why, .. } => {
+                    let finding = words::refused(&via, &why);
+                    if why.code.retry() == Retry::Never {
+                        last = format!("{via}: {why}");
+                        let state = Some(State::Stopped { why: why.to_string(), fix: finding.fix });
+                        self.screen.tell(Message::Tunnel(Tunnel { way, via, state }));
+                    } else {
+                        self.screen.tell(Message::Finding(finding));
+                    }
+                }
                 News::Notice { via, text } => self.screen.tell(Message::Finding(words::notice(&via, &text))),
                 News::Over => {
-                    let _ = self.over.send(());
+                    let _ = self.over.send(std::mem::take(&mut last));
                 }
             }
         }

@@ -20,7 +20,7 @@ use crate::control::protocol::Found;
 use crate::limits::MAX_LINK_MESSAGE;
 
 /// The form of the messages. A worker of another form is not started (an upgrade is then refused, and the old one stays).
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// From the supervisor to a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -144,6 +144,10 @@ pub enum FromWorker {
         instance: String,
     },
     Found(Found),
+    /// Something that people may want to read now, and nobody needs to do anything about.
+    Told {
+        text: String,
+    },
     Answer {
         id: u64,
         value: Value,

@@ -30,7 +30,11 @@ impl Supervisor {
                     count(instances as usize, "instance", "instances")
                 );
             }
-            let addresses = addresses(&self.spec, &self.sockets.addresses());
+            let mut addresses = addresses(&self.spec, &self.sockets.addresses());
+            if self.spec.listeners.is_empty() {
+                // Everything comes by a tunnel, which says where when it is up.
+                addresses.clear();
+            }
             for (address, what) in addresses.iter().take(GREETED_SITES) {
                 text += &format!("\n            {address:<40}  {what}");
             }

@@ -307,6 +307,7 @@ impl Supervisor {
             FromWorker::Configured { generation, problem } => self.questions.configured(id, generation, problem),
             FromWorker::Drained { app, instance } => self.drained(id, app, instance),
             FromWorker::Found(found) => self.found(&found),
+            FromWorker::Told { text } => self.options.voice.say(&text),
             FromWorker::Answer { id: question, value } => self.questions.answered(question, value),
         }
     }

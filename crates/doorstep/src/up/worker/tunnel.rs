@@ -201,7 +201,7 @@ impl Follower {
         while let Some(news) = news.recv().await {
             match news {
                 News::Lent { offer, via, address } => self.lent(offer, &via, &address),
-                News::Refused { offer, via, why } => {
+                News::Refused { offer, via, why, .. } => {
                     let what = self.lent.get(offer).map(called).unwrap_or_default();
                     let mut finding = words::refused(&via, &why);
                     finding.what = format!("{what}: {}", finding.what);
@@ -213,7 +213,7 @@ impl Follower {
                     self.find(&Finding { fix, ..finding(Severity::Error, "tunnel-stopped", what) });
                 }
                 News::State { via, state: State::Waiting { why, .. }, .. } => {
-                    self.find(&finding(Severity::Note, "tunnel-down", format!("The tunnel to {via} was down: {why}.")));
+                    self.tell(format!("The tunnel to {via} is down, and tried again: {why}."));
                 }
                 News::State { .. } | News::StandsBy { .. } | News::Gone { .. } | News::Over => {}
             }
@@ -222,8 +222,7 @@ impl Follower {
 
     fn lent(&mut self, offer: usize, via: &str, address: &str) {
         let Some(lent) = self.lent.get(offer) else { return };
-        let what = format!("{address} leads to {} (by {via}).", called(lent));
-        self.find(&finding(Severity::Note, "tunnel-lent", what));
+        self.tell(format!("{address} leads to {} (by {via}).", called(lent)));
         let Lent::Web(web) = lent else { return };
         if let Some(site) = self.sites.get(&web.site) {
             site.answers_at(address);
@@ -258,6 +257,10 @@ impl Follower {
 
     fn find(&self, finding: &Finding) {
         let _ = self.says.send(FromWorker::Found(Found::new(finding, 0)));
+    }
+
+    fn tell(&self, text: String) {
+        let _ = self.says.send(FromWorker::Told { text });
     }
 }
 
