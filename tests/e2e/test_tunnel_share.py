@@ -1,5 +1,7 @@
 """`share --via` and `[tunnel]`: on loopback, by a real relay."""
 
+import hashlib
+import os
 import socket
 import ssl
 import threading
@@ -334,3 +336,31 @@ def test_check_says_what_is_missing(tmp_path):
     (tmp_path / "relays/nobody.example.com.toml").write_text('relay = "nobody.example.com:443"\n')
     done = run("check", file)
     assert done.returncode == 5 and "cannot be used" in done.stderr
+
+
+def test_a_download_survives_the_worker_that_sends_it_being_replaced(lender, up, tmp_path):
+    relay = lender()
+    big = os.urandom(1 << 20) * 48
+    text = lambda workers: (  # noqa: E731
+        f'[tunnel]\nvia = "{relay.domain}"\nidentities = "relays"\n[site.default]\nroot = "files"\ntunnel = "big"\n'
+        f"[daemon]\nworkers = {workers}\n"
+    )
+    daemon = up(text(2), files={f"relays/{relay.domain}.toml": relay.identity("studio"), "files/readme.txt": "x"})
+    (daemon.folder / "files/big.bin").write_bytes(big)
+    daemon.wait_for(lambda: relay.get("big", "/readme.txt").status == 200, "lent")
+    host = f"big.{relay.domain}"
+    connection = relay.trusting().wrap_socket(socket.create_connection(("127.0.0.1", relay.https), PATIENCE), server_hostname=host)
+    with connection:
+        connection.sendall(f"GET /big.bin HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        seen = connection.recv(65536)
+        worker = daemon.worker()
+        daemon.write(text(1))
+        daemon.run("reload")
+        assert daemon.worker() != worker
+        daemon.wait_for(lambda: relay.get("big", "/readme.txt").status == 200, "lent by the new worker")
+        parts = [seen]
+        while part := connection.recv(1 << 20):
+            parts.append(part)
+    body = b"".join(parts).split(b"\r\n\r\n", 1)[1]
+    assert len(body) == len(big), f"{len(body)} of {len(big)}"
+    assert hashlib.sha256(body).digest() == hashlib.sha256(big).digest()

@@ -114,6 +114,11 @@ impl Pool {
         self.conns.iter().for_each(|conn| conn.handle.close(code));
     }
 
+    /// Those that carry nothing. What the agent said last on the others may still be on its way; each closes when it is read.
+    pub fn close_idle(&mut self, code: Code) {
+        self.conns.iter().filter(|conn| conn.handle.streams() == 0).for_each(|conn| conn.handle.close(code));
+    }
+
     pub fn streams(&self) -> usize {
         self.conns.iter().map(|conn| conn.handle.streams()).sum()
     }

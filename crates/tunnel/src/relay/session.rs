@@ -98,11 +98,15 @@ impl Session {
         }
     }
 
-    /// The session is over, and with it its data connections.
+    /// The session is over, and with it its data connections: at once, or, where the agent left in order, when what it sent
+    /// before was read.
     pub fn finish(&self, code: Code) {
         let mut state = self.state.lock();
         state.over = Some(code);
-        state.pool.close_all(code);
+        match code {
+            Code::Done => state.pool.close_idle(code),
+            _ => state.pool.close_all(code),
+        }
         drop(state);
         self.changed.notify_waiters();
     }
@@ -144,7 +148,7 @@ impl Session {
     /// A stream of a data connection is over. Says whether the connection is to be closed.
     pub fn freed(&self, number: u32) -> bool {
         let mut state = self.state.lock();
-        let surplus = state.pool.free(number);
+        let surplus = state.pool.free(number) || state.over.is_some();
         self.tell_busy(&mut state);
         if state.pool.waiting > 0 {
             self.changed.notify_waiters();
