@@ -9,6 +9,7 @@ mod events;
 mod exit;
 mod hash_password;
 mod init;
+mod join;
 mod lend;
 mod lifecycle;
 mod limits;
@@ -65,8 +66,9 @@ fn main() -> ExitCode {
         }
         Some(Command::Relay(relay)) => {
             json = relay.json;
-            relay::command::run(&relay, zone)
+            relay::command::run(*relay, zone)
         }
+        Some(Command::Join(join)) => join::run(&join),
         Some(Command::Init(init)) => init::run(init),
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Schema(schema)) => schema::run(&schema),

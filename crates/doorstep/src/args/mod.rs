@@ -4,6 +4,7 @@ pub mod control;
 mod guess;
 mod init;
 mod manual;
+pub mod relay;
 pub mod service;
 mod share;
 pub mod values;
@@ -47,6 +48,10 @@ pub enum Command {
     /// Lend a public address: names beneath a domain and ports, to computers that have none
     #[command(after_help = crate::relay::command::EXAMPLES)]
     Relay(Box<crate::relay::command::RelayArgs>),
+
+    /// Join a relay, with the line that its owner gave you: makes a key for it on this computer
+    #[command(after_help = crate::join::EXAMPLES)]
+    Join(crate::join::JoinArgs),
 
     /// Say whether doorstep.toml makes sense, and everything that does not, each at its line
     #[command(after_help = crate::check::EXAMPLES)]

@@ -123,6 +123,24 @@ fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
     if args.follow { Err(hung_up()) } else { Ok(ExitCode::SUCCESS) }
 }
 
+/// Asks, and gives the answer that matters.
+///
+/// # Errors
+/// Why there is none, or why what was asked cannot be done.
+pub fn ask_one(at: &At, request: &Request) -> Result<Response, Failure> {
+    last(ask_daemon(at, request)?)
+}
+
+/// How wide a table may be.
+pub fn columns() -> usize {
+    look().columns
+}
+
+/// Whether it may have colours.
+pub fn color() -> bool {
+    look().color
+}
+
 /// Tells what is being done, and how it ended.
 fn follow(answers: Answers) -> Result<ExitCode, Failure> {
     match last(answers)? {
@@ -144,7 +162,7 @@ fn last(answers: Answers) -> Result<Response, Failure> {
     Err(hung_up())
 }
 
-fn print_json(value: &impl serde::Serialize) -> Result<ExitCode, Failure> {
+pub fn print_json(value: &impl serde::Serialize) -> Result<ExitCode, Failure> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
     text.push(b'\n');
     crate::print(&text)

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use doorstep_model::{Blame, Finding, Severity};
 use serde::{Deserialize, Serialize};
 
+use super::relay_orders::{self, RelayOrder};
 use super::relay_status::Relay;
 use super::tunnel_status::TunnelStatus;
 
@@ -45,6 +46,11 @@ pub enum Request {
     CertRenew {
         name: String,
     },
+    /// For the relay.
+    Relay {
+        #[serde(flatten)]
+        order: RelayOrder,
+    },
 }
 
 /// A line to the client. The last one is any but [`Self::Progress`] and [`Self::Line`]; after it the connection ends.
@@ -56,6 +62,12 @@ pub enum Response {
     },
     Certificates {
         certificates: Vec<Certificate>,
+    },
+    RelayAgents {
+        agents: Vec<relay_orders::Agent>,
+    },
+    RelayNames {
+        names: Vec<relay_orders::Name>,
     },
     /// What is going on, in words; more follows.
     Progress {

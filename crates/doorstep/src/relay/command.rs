@@ -8,6 +8,8 @@ use doorstep_config::{Diagnostic, Privileges, Sources};
 use time::UtcOffset;
 use toml::{Table, Value};
 
+use super::admin;
+use crate::args::relay::RelayCommand;
 use crate::exit::{Code, Failure};
 use crate::up;
 use crate::up::supervisor::configuration::Written;
@@ -26,7 +28,10 @@ const COMMAND_LINE: &str = "doorstep-relay";
 
 /// `doorstep relay`'s command line.
 #[derive(Clone, Debug, Default, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RelayArgs {
+    #[command(subcommand)]
+    pub command: Option<RelayCommand>,
     /// Lend names beneath this domain
     #[arg(long, value_name = "DOMAIN")]
     pub domain: Option<String>,
@@ -78,7 +83,11 @@ pub struct RelayArgs {
 ///
 /// # Errors
 /// What is wrong with the command line, or why it could not start.
-pub fn run(args: &RelayArgs, zone: UtcOffset) -> Result<ExitCode, Failure> {
+pub fn run(args: RelayArgs, zone: UtcOffset) -> Result<ExitCode, Failure> {
+    if let Some(command) = args.command {
+        return admin::run(command);
+    }
+    let args = &args;
     if args.domain.is_none() {
         return Err(Failure::new(Code::Usage, "the domain is missing beneath which names are lent").fix(
             "For example: doorstep relay --domain tun.example.com\n\

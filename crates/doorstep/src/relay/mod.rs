@@ -3,6 +3,7 @@
 //! Everything that lasts is in the registry, everything that moves in the carriers (`doorstep-tunnel`, `doorstep-ssh`,
 //! `doorstep-pagekite`). Here they meet the engine.
 
+pub mod admin;
 mod certificates;
 pub mod command;
 mod followers;
@@ -10,6 +11,7 @@ mod front;
 mod hold;
 mod kites;
 mod lanes;
+pub mod orders;
 mod pages;
 mod reachable;
 mod settings;

@@ -17,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::control::protocol::Found;
+use crate::control::relay_orders::RelayOrder;
 use crate::limits::MAX_LINK_MESSAGE;
 
 /// The form of the messages. A worker of another form is not started (an upgrade is then refused, and the old one stays).
@@ -118,6 +119,7 @@ pub enum Question {
     Status,
     Certificates,
     RenewCertificate(String),
+    Relay(RelayOrder),
 }
 
 /// From a worker to the supervisor.

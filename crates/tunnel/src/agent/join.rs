@@ -98,7 +98,7 @@ pub async fn join(
 ///
 /// # Errors
 /// There is none in it, or it has expired.
-fn read(line: &str) -> Result<(Invitation, Vec<u8>), JoinError> {
+pub fn read(line: &str) -> Result<(Invitation, Vec<u8>), JoinError> {
     let word = line.split_whitespace().next_back().unwrap_or_default().trim_matches(['"', '\'']);
     let bytes = URL_SAFE_NO_PAD
         .decode(word.trim_end_matches('='))

@@ -30,7 +30,7 @@ use crate::{AgentEvent, Target};
 use board::Board;
 pub use board::{AgentStatus, TargetStatus};
 pub use dial::{DialError, Proxy};
-pub use join::{JoinError, join};
+pub use join::{JoinError, join, read as read_invitation};
 use keeper::Keeper;
 use shared::{Core, Relay};
 pub use threads::Threads;

@@ -80,6 +80,12 @@ impl Supervisor {
                 let value = self.answer_of(Question::RenewCertificate(name.clone())).await;
                 tell(&replies, renewed(&name, value.as_ref()));
             }
+            Request::Relay { order } => {
+                let value = self.answer_of(Question::Relay(order)).await;
+                let answer = value.and_then(|value| serde_json::from_value(value).ok());
+                let silent = || Response::from(&Failure::new(Code::Failed, "the worker did not answer"));
+                tell(&replies, answer.unwrap_or_else(silent));
+            }
         }
         None
     }

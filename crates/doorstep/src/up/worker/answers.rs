@@ -12,6 +12,7 @@ use super::serving::Serving;
 use crate::control::protocol::{
     Certificate, CertificateError, CertificateSource, CertificateState, Upstream, UpstreamState,
 };
+use crate::relay::orders::obey;
 use crate::up::link::{FromWorker, Question};
 use crate::up::supervisor::status::WorkerStatus;
 
@@ -21,6 +22,15 @@ impl Serving {
             Question::Status => json!(self.status()),
             Question::Certificates => json!(self.certificates()),
             Question::RenewCertificate(name) => self.renew(&name),
+            Question::Relay(order) => {
+                // What it promises is written to the disk first.
+                let (registry, says) = (self.relay.as_ref().map(|relay| relay.registry.clone()), self.says.clone());
+                tokio::spawn(async move {
+                    let value = json!(obey(registry, order).await);
+                    let _ = says.send(FromWorker::Answer { id, value });
+                });
+                return;
+            }
         };
         let _ = self.says.send(FromWorker::Answer { id, value });
     }
