@@ -29,7 +29,7 @@ impl RelayIdentity {
     /// # Errors
     /// A file that cannot be read or written, or is damaged: it is left as it is.
     pub(crate) fn open(path: &Path, domain: &Hostname) -> Result<Self, RegistryError> {
-        let io = |source| RegistryError::Io { path: path.to_owned(), source };
+        let io = |cause| RegistryError::Io { path: path.to_owned(), cause };
         let broken = |reason: String| RegistryError::Identity { path: path.to_owned(), reason };
         if !path.exists() {
             let key = KeyPair::generate().map_err(|error| broken(format!("no key could be made: {error}")))?;

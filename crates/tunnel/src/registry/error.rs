@@ -6,8 +6,8 @@ use doorstep_model::Blame;
 /// Why the relay's memory cannot be used, or what its owner asked for cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{path}: {cause}")]
+    Io { path: PathBuf, cause: io::Error },
     /// Somebody edited it by hand.
     #[error("{path}, line {line}: {reason}")]
     Memory { path: PathBuf, line: usize, reason: String },

@@ -15,8 +15,11 @@ pub(super) struct Ledger {
 /// Whether a change is on the disk; if not, why.
 pub(super) type Written = oneshot::Receiver<Result<(), String>>;
 
+/// Takes a change back.
+pub(super) type Undo = Box<dyn FnOnce(&mut Book) + Send>;
+
 struct Pending {
-    undo: Box<dyn FnOnce(&mut Book) + Send>,
+    undo: Undo,
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
@@ -57,7 +60,7 @@ impl Ledger {
 
     /// None of the pending changes will be on the disk. Gives what takes them back, in the order to do it in.
     #[must_use]
-    pub fn failed(&mut self, why: &str) -> Vec<Box<dyn FnOnce(&mut Book) + Send>> {
+    pub fn failed(&mut self, why: &str) -> Vec<Undo> {
         let mut undo = Vec::new();
         for pending in std::mem::take(&mut self.pending).into_values().rev() {
             for waiting in pending.waiting {

@@ -154,7 +154,7 @@ impl Memory {
 }
 
 fn read(path: &Path) -> Result<String, RegistryError> {
-    let fail = |source| RegistryError::Io { path: path.to_owned(), source };
+    let fail = |cause| RegistryError::Io { path: path.to_owned(), cause };
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(fail(error)),

@@ -95,7 +95,7 @@ impl Registry {
     /// # Errors
     /// Files that cannot be read or written, that make no sense (with the line), or that another relay works with.
     pub fn open(dir: &Path, options: RegistryOptions) -> Result<Self, RegistryError> {
-        let io = |source| RegistryError::Io { path: dir.to_owned(), source };
+        let io = |cause| RegistryError::Io { path: dir.to_owned(), cause };
         let domain: Hostname =
             options.domain.parse().map_err(|error| RegistryError::Domain(format!("{:?}: {error}", options.domain)))?;
         doorstep_store::make_private_dir(dir).map_err(io)?;
@@ -211,7 +211,7 @@ impl Drop for Inner {
 
 /// The relay's own key for MACs; made the first time.
 fn secret(path: &Path) -> Result<hmac::Key, RegistryError> {
-    let io = |source| RegistryError::Io { path: path.to_owned(), source };
+    let io = |cause| RegistryError::Io { path: path.to_owned(), cause };
     let broken = |reason: &str| RegistryError::Identity { path: path.to_owned(), reason: reason.to_owned() };
     if !path.exists() {
         let text =
