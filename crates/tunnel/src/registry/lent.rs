@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::agent::Agent;
 use super::metered::Metered;
+use super::now;
 use crate::carrier::{Carrier, OpenFailed, Visitor};
 
 /// A name or port that an agent lends right now.
@@ -57,6 +58,10 @@ impl Lent {
     fn open_by(self: &Arc<Self>, visitor: Visitor, datagrams: bool) -> BoxFuture<'static, Result<Io, OpenFailed>> {
         let lent = self.clone();
         Box::pin(async move {
+            // Sessions go on; what they lend does not.
+            if lent.agent.limits.until.is_some_and(|until| now() >= until) {
+                return Err(OpenFailed { code: Code::RevokedKey, retriable: false });
+            }
             let pass = lent.agent.meter.stream().ok_or(OpenFailed { code: Code::TooManyStreams, retriable: true })?;
             let io = match datagrams {
                 false => lent.carrier.open(lent.id, visitor).await?,

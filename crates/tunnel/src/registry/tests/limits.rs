@@ -69,3 +69,15 @@ async fn sessions_of_one_agent_are_bounded_and_shown() {
     registry.end_session(sessions[0]);
     session(&registry, &agent);
 }
+
+#[tokio::test]
+async fn nothing_is_lent_any_more_when_the_time_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = open(dir.path());
+    let lent = lender(&registry, InviteOptions { until: Some(now() + 3), ..InviteOptions::default() }).await;
+    while now() < lent.agent.limits.until.unwrap() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let failed = lent.open(visitor()).await.err().unwrap();
+    assert_eq!((failed.code, failed.retriable), (Code::RevokedKey, false));
+}
