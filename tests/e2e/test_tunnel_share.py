@@ -364,3 +364,29 @@ def test_a_download_survives_the_worker_that_sends_it_being_replaced(lender, up,
     body = b"".join(parts).split(b"\r\n\r\n", 1)[1]
     assert len(body) == len(big), f"{len(body)} of {len(big)}"
     assert hashlib.sha256(body).digest() == hashlib.sha256(big).digest()
+
+
+def test_a_daemon_ends_the_tls_of_a_site_that_wants_it(lender, up, tmp_path):
+    relay = lender()
+    configuration = f"""
+    [tunnel]
+    via = "{relay.domain}"
+    identities = "relays"
+
+    [site."safe.localhost"]
+    respond = "only we can read this"
+    certificate = "local"
+    tunnel = {{ name = "safe", e2e = true }}
+    """
+    daemon = up(configuration, files={f"relays/{relay.domain}.toml": relay.identity("studio")})
+    daemon.wait_for(lambda: daemon.status()["tunnels"][0]["lent"], "lent")
+
+    def seen():
+        try:
+            return relay.get("safe", context=trusting(daemon.state / "tls")).text
+        except OSError:
+            return None
+
+    assert daemon.wait_for(seen, "served end to end") == "only we can read this"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        relay.get("safe")
