@@ -100,7 +100,7 @@ fn files_in_documents_are_understood() {
         for block in blocks(&fs::read_to_string(&path).unwrap()) {
             let sources = Sources::from_text(Path::new("/srv/doorstep.toml"), &block);
             let outcome = parse(&sources, Privileges { root: false, low_ports: true });
-            const MISSING: [&str; 3] = ["unreadable-file", "missing-folder", "unset-variable"];
+            const MISSING: [&str; 4] = ["unreadable-file", "missing-folder", "unset-variable", "not-joined"];
             let wrong: Vec<String> = outcome
                 .diagnostics
                 .iter()
