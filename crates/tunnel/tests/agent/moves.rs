@@ -3,14 +3,14 @@
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 
-use doorstep_proto::tunnel::Sharing;
-use doorstep_tunnel::AgentEvent;
+use doorstep_proto::tunnel::{Claim, Code, Sharing};
+use doorstep_tunnel::{AgentEvent, Sink, Target};
 use rustix::thread::{UnshareFlags, gettid, unshare_unsafe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Builder;
 
-use crate::fixture::{Echo, Subject, web};
-use crate::relay::{Certificate, Relay, Session};
+use crate::fixture::{Echo, Subject, reverser, web};
+use crate::relay::{Certificate, Conduct, Relay, Session};
 
 /// Runs `ip` in this thread's network.
 fn ip(arguments: &str) {
@@ -94,5 +94,37 @@ fn a_blink_of_the_link_keeps_the_session() {
         echoes(&session).await;
         assert!(session.seen.lock().over.is_none());
         assert_eq!(subject.agent.status().reconnects, 0);
+    });
+}
+
+#[test]
+fn the_preferred_relay_is_returned_to_and_no_stream_is_cut() {
+    with_cable(|preferred| async move {
+        ip("link set lo up");
+        let other = Relay::start_at("10.77.0.2:0", false, Certificate { expired: false }).await;
+        preferred.behave(Conduct::Close);
+        let relays = vec![preferred.identity(), other.identity()];
+        let targets = vec![Target::new(Claim::Tcp { port: 2000 }, Sink::Dial(reverser().await))];
+        let mut subject = Subject::start(relays, targets);
+        assert_eq!(subject.online().await, other.address.to_string());
+        let old = other.session(0, 1).await;
+        let mut stream = old.open(Sharing::Exclusive, 1);
+        stream.write_all(b"abc").await.unwrap();
+        stream.flush().await.unwrap();
+        stream.accepted().await.unwrap();
+        preferred.behave(Conduct::Good);
+        // It might be reachable now.
+        ip("addr add 10.77.0.9/24 dev near");
+        assert_eq!(subject.online().await, preferred.address.to_string());
+        preferred.session(0, 1).await;
+        stream.write_all(b"def").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "fedcba");
+        drop(stream);
+        let over = other.until(|_| old.seen.lock().over.clone()).await;
+        assert_eq!(over.code, Code::Done);
+        assert_eq!(old.seen.lock().released, [1]);
     });
 }
