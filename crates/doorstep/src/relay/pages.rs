@@ -27,9 +27,9 @@ impl Pages<'_> {
             request,
             &Down {
                 status: StatusCode::SERVICE_UNAVAILABLE,
-                heading: "The computer behind this address is away",
+                heading: "Away just now",
                 tried: None,
-                what: "It is switched off, asleep, or without a network just now.",
+                what: "The computer behind this address is switched off, asleep, or without a network just now.",
                 retry_after: Some(RELAY_RETRY_AFTER),
             },
         ))

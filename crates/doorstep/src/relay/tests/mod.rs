@@ -177,7 +177,7 @@ async fn names_without_an_agent() {
         (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(5))
     );
     let page = text(response.body).await;
-    assert!(page.contains("is away") && page.contains("data-reload=yes"), "{page}");
+    assert!(page.contains("Away just now") && page.contains("data-reload=yes"), "{page}");
     world.registry.stop_name("blog").await.unwrap();
     let (status, said) = world.get("blog.tun.test").await;
     assert!(status == StatusCode::GONE && said.contains("abuse@tun.test"), "{said}");
