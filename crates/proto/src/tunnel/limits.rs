@@ -49,7 +49,7 @@ pub const MAX_PENDING: usize = 4 * MAX_STREAMS;
 pub const MAX_DATA_CONNS: u16 = 32;
 /// Of these, shared ones when all exclusive ones are wanted; one otherwise.
 pub const SHARED_CONNS: u16 = 4;
-/// Exclusive connections that are kept open without work, at least, while there is any; one otherwise.
+/// Exclusive connections that are kept open without work, at least, while there is any; one at first, none for who rests.
 pub const SPARE_CONNS: u16 = 2;
 /// How long a peak of demand keeps its connections open.
 pub const DEMAND_MEMORY: Duration = Duration::from_secs(60);

@@ -10,17 +10,19 @@ pub struct Demand {
     peak: u16,
     since: Instant,
     lately: u16,
+    /// Nobody came for so long that no exclusive connection waits for the next one.
+    resting: bool,
 }
 
 impl Demand {
     /// `bound` counts exclusive and shared connections together.
     pub fn new(now: Instant, bound: u16) -> Self {
         let most = bound.clamp(SHARED_CONNS + 1, MAX_DATA_CONNS) - SHARED_CONNS;
-        Self { most, peak: 0, since: now, lately: 0 }
+        Self { most, peak: 0, since: now, lately: 0, resting: false }
     }
 
-    /// `busy` exclusive connections are at work. Says how many exclusive and shared ones there should be: one of each for
-    /// an idle tunnel, for a relay may have thousands.
+    /// `busy` exclusive connections are at work. Says how many exclusive and shared ones there should be: one of each for a
+    /// new tunnel, and the shared one alone once it rests, for a relay may have thousands.
     pub fn update(&mut self, now: Instant, busy: u16) -> (u16, u16) {
         self.lately = self.lately.max(busy);
         self.peak = self.peak.max(busy);
@@ -28,8 +30,13 @@ impl Demand {
             self.peak = self.lately;
             self.lately = busy;
             self.since = now;
+            self.resting = true;
         }
-        let spare = if self.peak == 0 { 1 } else { SPARE_CONNS.max(self.peak / 4) };
+        self.resting &= self.peak == 0;
+        let spare = match self.peak {
+            0 => u16::from(!self.resting),
+            peak => SPARE_CONNS.max(peak / 4),
+        };
         let exclusive = self.peak.saturating_add(spare).min(self.most);
         (exclusive, if exclusive < self.most { 1 } else { SHARED_CONNS })
     }
@@ -107,6 +114,9 @@ mod tests {
         assert_eq!(demand.update(start + DEMAND_MEMORY / 2, 0), (28, 4));
         demand.update(start + DEMAND_MEMORY, 1);
         assert_eq!(demand.update(start + 2 * DEMAND_MEMORY, 1), (3, 1));
+        demand.update(start + 3 * DEMAND_MEMORY, 0);
+        assert_eq!(demand.update(start + 4 * DEMAND_MEMORY, 0), (0, 1));
+        assert_eq!(demand.update(start + 4 * DEMAND_MEMORY, 1), (3, 1));
     }
 
     #[test]
