@@ -13,6 +13,11 @@ pub const WRITE: usize = doorstep_proto::tunnel::limits::MAX_DATA + 1024;
 pub const PIECE: usize = RECORD;
 /// Pieces of one write.
 pub const PIECES: usize = 32;
+/// Pieces of a stream's user that one frame takes.
+pub const VECTORED: usize = 8;
+/// Bytes of a shared connection that the kernel holds and has not sent yet (TCP_NOTSENT_LOWAT in tcp(7)): what is there is
+/// in front of every other stream's bytes.
+pub const UNSENT: u32 = 128 * 1024;
 /// Pieces below this size are copied into one before they wait for their reader, so that they keep no large buffer alive.
 pub const COPIED: usize = PIECE / 4;
 /// Reads of one connection before other tasks of its thread have their turn.

@@ -88,6 +88,9 @@ impl Link {
 
     /// On a connection whose greeting may not be sent wholly yet.
     pub(crate) fn over(role: Role, sharing: Sharing, wire: Wire, rest: Bytes) -> Self {
+        if sharing == Sharing::Shared {
+            wire.keep_short();
+        }
         let state = State::new(role, sharing, wire, rest);
         let timer = tokio::time::sleep_until(state.machine.poll_timeout().unwrap_or_else(now).into());
         Self { shell: Arc::new(Shell { state: Mutex::new(state) }), timer: Box::pin(timer), last_words: None }

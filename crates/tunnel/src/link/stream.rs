@@ -1,14 +1,15 @@
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use doorstep_proto::tunnel::limits::MAX_DATA;
 use doorstep_proto::tunnel::{Code, Role, Sharing};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Shell;
+use super::limits::VECTORED;
 use super::state::{State, now};
 
 /// One stream of bytes: shutting it down ends this side's direction only. One that is dropped before both directions ended
@@ -117,6 +118,14 @@ impl AsyncRead for LinkStream {
 
 impl AsyncWrite for LinkStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut state = self.shell.state.lock();
         let state = &mut *state;
         let Some(slot) = state.slots.get_mut(&self.stream) else { return Poll::Ready(Err(reset())) };
@@ -129,9 +138,9 @@ impl AsyncWrite for LinkStream {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let written = match state.sharing {
-            _ if datagrams => state.send_datagram(self.stream, buf),
-            Sharing::Exclusive => state.exclusive_write(cx, self.stream, buf),
-            Sharing::Shared => state.shared_write(self.stream, buf),
+            _ if datagrams => state.send_datagram(self.stream, bufs),
+            Sharing::Exclusive => state.exclusive_write(cx, self.stream, bufs),
+            Sharing::Shared => state.shared_write(self.stream, bufs),
         };
         if written.is_pending()
             && let Some(slot) = state.slots.get_mut(&self.stream)
@@ -139,6 +148,10 @@ impl AsyncWrite for LinkStream {
             slot.writer = Some(cx.waker().clone());
         }
         written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -157,6 +170,19 @@ impl AsyncWrite for LinkStream {
             Sharing::Shared => state.shared_shutdown(cx, self.stream),
         }
     }
+}
+
+fn total(bufs: &[IoSlice<'_>]) -> usize {
+    bufs.iter().map(|buf| buf.len()).sum()
+}
+
+/// The first `length` bytes in one piece.
+fn gather(bufs: &[IoSlice<'_>], length: usize) -> Bytes {
+    let mut all = BytesMut::with_capacity(length);
+    for buf in bufs {
+        all.extend_from_slice(&buf[..buf.len().min(length - all.len())]);
+    }
+    all.freeze()
 }
 
 fn reset() -> io::Error {
@@ -228,22 +254,26 @@ impl State {
     }
 
     /// Writes to the connection in the task of the stream's user: one frame, as large as fits one write.
-    fn exclusive_write(&mut self, cx: &mut Context<'_>, stream: u32, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn exclusive_write(&mut self, cx: &mut Context<'_>, stream: u32, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if let Some(wire) = &mut self.wire
             && wire.is_dirty()
             && ready!(wire.poll_flush(cx)).is_err()
         {
             self.lost();
         }
-        let length = buf.len().min(MAX_DATA);
+        let bufs = &bufs[..bufs.len().min(VECTORED)];
+        let length = total(bufs).min(MAX_DATA);
+        if length == 0 {
+            return Poll::Ready(Ok(0));
+        }
         let Some(wire) = &mut self.wire else { return Poll::Ready(Err(self.error(stream).unwrap_or_else(reset))) };
         let machine = &mut self.machine;
-        match wire.write_now(cx, |head| machine.transmit_direct(now(), stream, length, head), &buf[..length]) {
+        match wire.write_now(cx, |head| machine.transmit_direct(now(), stream, length, head), bufs, length) {
             Ok(true) => {}
             Ok(false) => {
                 // Something is queued before it.
                 ready!(self.transmit(cx));
-                if !self.machine.send(stream, Bytes::copy_from_slice(&buf[..length])) {
+                if !self.machine.send(stream, gather(bufs, length)) {
                     return Poll::Ready(Err(self.error(stream).unwrap_or_else(reset)));
                 }
                 let _ = self.transmit(cx);
@@ -258,12 +288,13 @@ impl State {
         Poll::Ready(Ok(length))
     }
 
-    fn shared_write(&mut self, stream: u32, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let room = self.machine.room(stream).min(buf.len());
-        if room == 0 && !buf.is_empty() {
+    fn shared_write(&mut self, stream: u32, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let wanted = total(bufs);
+        let room = self.machine.room(stream).min(wanted);
+        if room == 0 && wanted > 0 {
             return Poll::Pending;
         }
-        let taken = self.machine.send(stream, Bytes::copy_from_slice(&buf[..room]));
+        let taken = self.machine.send(stream, gather(bufs, room));
         self.settle();
         self.wake_link();
         self.traffic.sent += room as u64;
@@ -283,14 +314,15 @@ impl State {
         Poll::Pending
     }
 
-    fn send_datagram(&mut self, stream: u32, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if buf.len() > MAX_DATA {
+    fn send_datagram(&mut self, stream: u32, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length = total(bufs);
+        if length > MAX_DATA {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         }
-        let taken = self.machine.send_datagram(stream, Bytes::copy_from_slice(buf));
+        let taken = self.machine.send_datagram(stream, gather(bufs, length));
         self.wake_link();
-        self.traffic.sent += buf.len() as u64;
-        Poll::Ready(if taken { Ok(buf.len()) } else { Err(reset()) })
+        self.traffic.sent += length as u64;
+        Poll::Ready(if taken { Ok(length) } else { Err(reset()) })
     }
 
     fn flush(&mut self, cx: &mut Context<'_>, stream: u32) -> Poll<io::Result<()>> {

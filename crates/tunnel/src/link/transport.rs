@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use doorstep_net::Io;
 use rustls::Connection;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::limits::{READ, RECORD, RECORD_OVERHEAD, WRITE};
+use super::limits::{READ, RECORD, RECORD_OVERHEAD, UNSENT, WRITE};
 use super::round_trip::round_trip;
 
 /// What a data connection runs on.
@@ -95,6 +96,13 @@ impl Transport {
         match self {
             Self::Tls(tls) => tls.session.wants_write(),
             Self::Io(_) => false,
+        }
+    }
+
+    /// Lets little wait in the kernel, where it cannot be overtaken. Where it fails, streams wait longer for each other.
+    pub(super) fn keep_short(&self) {
+        if let Self::Tls(tls) = self {
+            let _ = SockRef::from(&tls.socket).set_tcp_notsent_lowat(UNSENT);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Transport;
-use super::limits::{LAST_WORDS, PIECES, WRITE};
+use super::limits::{LAST_WORDS, PIECES, VECTORED, WRITE};
 use crate::limits::CONTROL_READ;
 
 /// A connection's transport, with the few bytes that wait for it.
@@ -45,30 +45,40 @@ impl Wire {
         self.dirty || !self.out.is_empty() || self.transport.wants_write()
     }
 
-    /// Writes what `head` puts in front and `payload` as one; call after [`poll_flush`](Self::poll_flush) was ready. What the
-    /// transport does not take at once is kept, so that a frame is never cut.
+    /// Writes what `head` puts in front and the first `length` bytes of `payload` as one; call after
+    /// [`poll_flush`](Self::poll_flush) was ready. What the transport does not take at once is kept, so that a frame is never
+    /// cut. Says what `head` says: false, and nothing is written.
     pub fn write_now(
         &mut self,
         cx: &mut Context<'_>,
         head: impl FnOnce(&mut BytesMut) -> bool,
-        payload: &[u8],
+        payload: &[IoSlice<'_>],
+        length: usize,
     ) -> io::Result<bool> {
         self.head.clear();
         if !head(&mut self.head) {
             return Ok(false);
         }
         self.dirty = true;
-        let bufs = [IoSlice::new(&self.head), IoSlice::new(payload)];
-        let written = match self.transport.poll_write(cx, &bufs)? {
+        let mut bufs = [IoSlice::new(&[]); 1 + VECTORED];
+        bufs[0] = IoSlice::new(&self.head);
+        let (mut count, mut left) = (1, length);
+        for (slot, part) in bufs[1..].iter_mut().zip(payload) {
+            *slot = IoSlice::new(&part[..part.len().min(left)]);
+            left -= slot.len();
+            count += 1;
+        }
+        let mut written = match self.transport.poll_write(cx, &bufs[..count])? {
             Poll::Ready(written) => written,
             Poll::Pending => 0,
         };
-        if written < self.head.len() {
-            self.push(Bytes::copy_from_slice(&self.head[written..]));
-        }
-        let rest = payload.get(written.saturating_sub(self.head.len())..).unwrap_or_default();
-        if !rest.is_empty() {
-            self.push(Bytes::copy_from_slice(rest));
+        for buf in &bufs[..count] {
+            let taken = written.min(buf.len());
+            written -= taken;
+            if taken < buf.len() {
+                self.out.push_back(Bytes::copy_from_slice(&buf[taken..]));
+                self.queued += buf.len() - taken;
+            }
         }
         Ok(true)
     }
@@ -118,6 +128,10 @@ impl Wire {
             Poll::Ready(())
         })
         .await;
+    }
+
+    pub fn keep_short(&self) {
+        self.transport.keep_short();
     }
 
     pub fn round_trip(&self) -> Option<Duration> {

@@ -14,6 +14,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use doorstep_net::{BoxFuture, ConnInfo, Drain, Io};
 use doorstep_proto::tunnel::{AgentKey, Code, Exporter, SessionId, TunnelError};
@@ -54,6 +55,8 @@ struct Inner {
     options: RelayOptions,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     events: broadcast::Sender<RelayEvent>,
+    /// Sessions that begin now are asked to go elsewhere, too.
+    going: AtomicBool,
     /// Listens to the registry: begun with the first session, for it needs a runtime.
     listener: Mutex<Option<JoinHandle<()>>>,
 }
@@ -61,7 +64,14 @@ struct Inner {
 impl Relay {
     pub fn new(registry: Registry, options: RelayOptions) -> Self {
         let (events, _) = broadcast::channel(RELAY_EVENTS);
-        Self(Arc::new(Inner { registry, options, sessions: Mutex::default(), events, listener: Mutex::default() }))
+        Self(Arc::new(Inner {
+            registry,
+            options,
+            sessions: Mutex::default(),
+            events,
+            going: AtomicBool::new(false),
+            listener: Mutex::default(),
+        }))
     }
 
     /// One connection of an agent, whatever it is for, until it ends. `exporter` is that of its TLS
@@ -81,6 +91,9 @@ impl Relay {
                     if let Err(error) = relay.0.registry.authenticate(&session.session.agent.key) {
                         session.session.end(error);
                     }
+                    if relay.0.going.load(Ordering::SeqCst) {
+                        session.session.order(|order| order.go_away = true);
+                    }
                     Box::pin(control::run(relay, session, wire, rest, drain)).await;
                 }
                 Some(Greeted::Data { session, sharing, wire, rest, place }) => {
@@ -94,6 +107,7 @@ impl Relay {
 
     /// Asks all agents to go elsewhere. Streams under way go on.
     pub fn go_away(&self) {
+        self.0.going.store(true, Ordering::SeqCst);
         let sessions: Vec<_> = self.0.sessions.lock().values().cloned().collect();
         for session in sessions {
             session.order(|order| order.go_away = true);

@@ -1,4 +1,4 @@
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 
 use doorstep_proto::tunnel::{Code, OpenError, Sharing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -182,4 +182,20 @@ async fn a_connection_whose_agent_may_be_stuck_is_not_used_again() {
     let _other = pair.opened.recv().await.unwrap().1;
     drop(stream);
     assert_eq!(pair.relay_task.await.unwrap().code, Code::Stalled);
+}
+
+#[tokio::test]
+async fn pieces_that_are_written_together_stay_together() {
+    for (sharing, most) in [(Sharing::Exclusive, 65_536), (Sharing::Shared, 131_080)] {
+        let mut pair = over_tls(sharing).await;
+        let mut stream = pair.relay.open(to(1)).unwrap();
+        let (one, two) = (pattern(40, 1), pattern(131_040, 2));
+        let pieces = [IoSlice::new(&one), IoSlice::new(&[]), IoSlice::new(&two)];
+        assert_eq!(stream.write_vectored(&pieces).await.unwrap(), most);
+        let mut other = pair.opened.recv().await.unwrap().1;
+        let all = [one, two].concat();
+        let (ended, got) = tokio::join!(stream.shutdown(), read_all(&mut other));
+        ended.unwrap();
+        assert!(got.unwrap() == all[..most]);
+    }
 }
