@@ -32,9 +32,7 @@ fn fix(code: Code) -> &'static str {
     match code {
         Code::NameTaken => "Take another: --name NAME.",
         Code::NameNotAllowed => "Take one that the invitation allows, or ask the relay's owner for another invitation.",
-        Code::NameUnproven => {
-            "Let the name lead to the relay: a CNAME record that says the relay's domain. It is looked up again by itself."
-        }
+        Code::NameUnproven => "Add the record in the DNS. It is looked up again by itself.",
         Code::BadName => "Names have letters, digits and `-`.",
         Code::TooManyNames | Code::TooManyPorts => "Lend less, or ask the relay's owner for more.",
         Code::PortTaken | Code::PortNotAllowed => "Leave the port out to get one that is free.",
