@@ -24,15 +24,13 @@ pub const MAX_CLAIMS: usize = 1024;
 /// Names of the configuration whose use is counted, those of earlier configurations among them.
 pub const MAX_OWNERS: usize = 10_000;
 
-/// Our agent asks this often whether the front-end still lives, which also keeps routers from forgetting the connection.
+/// Our agent sends something this often, so that a dead path is noticed and routers do not forget the connection.
 pub const PING: Duration = Duration::from_secs(10);
 /// Our front-end asks its back-ends this often.
 pub const PING_BACK_END: Duration = Duration::from_secs(30);
 /// How long what was sent may stay unconfirmed by the computer at the other end (TCP_USER_TIMEOUT in tcp(7)): with the pings,
 /// that is how a path that is dead is noticed.
 pub const SILENCE: Duration = Duration::from_secs(10);
-/// How long the front-end has to answer after the network changed, before the tunnel is given up.
-pub const CHANGED: Duration = Duration::from_secs(3);
 /// A kite that another back-end flies is asked for this often, while others of ours fly.
 pub const TAKEN_AGAIN: Duration = Duration::from_secs(30);
 /// The first pause after a tunnel that ended; each further one doubles, up to [`BACK_OFF_MOST`].

@@ -155,10 +155,6 @@ impl Client {
         let Tunnelled { end, outcomes, machine, .. } = tunnelled;
         let end = match end {
             Ended::WeLeft => return ControlFlow::Break(Over::Left),
-            Ended::Unreachable => {
-                let why = "the network changed, and the front-end does not answer since then";
-                return ControlFlow::Break(Over::Failed(why.to_owned()));
-            }
             Ended::Told(end) => end,
         };
         ControlFlow::Break(match end {

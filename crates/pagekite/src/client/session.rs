@@ -1,4 +1,3 @@
-use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -11,12 +10,12 @@ use doorstep_tunnel::{AgentEvent, Delivery, Visitor};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, interval_at, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
 use super::kites::{address, refusal, way_to_raw};
 use super::run::{Client, wants_to_leave};
 use super::{FrontEndAt, Status};
-use crate::limits::{CHANGED, DRAIN, FAREWELL, PING, TAKEN_AGAIN};
+use crate::limits::{DRAIN, FAREWELL, PING, TAKEN_AGAIN};
 use crate::link::{Driver, KiteStream, Link};
 
 /// One tunnel to a front-end.
@@ -36,8 +35,6 @@ pub(super) struct Session<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     WeLeft,
-    /// The network changed, and the front-end does not answer since then.
-    Unreachable,
     Told(End),
 }
 
@@ -77,8 +74,6 @@ impl<'a> Session<'a> {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut again = interval_at(tokio::time::Instant::now() + TAKEN_AGAIN, TAKEN_AGAIN);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // After the network changed: when there has to have been an answer.
-        let mut answer_by = None;
         let mut end = Ended::WeLeft;
         loop {
             tokio::select! {
@@ -91,18 +86,9 @@ impl<'a> Session<'a> {
                     None => break,
                 },
                 Some(_) = self.visitors.join_next() => self.count(),
-                _ = pings.tick() => self.link.with(|machine, now| machine.ping(now)),
-                _ = changes.next() => {
-                    self.link.with(|machine, now| machine.ping(now));
-                    answer_by = Some(tokio::time::Instant::now() + CHANGED);
-                }
-                () = until(answer_by) => {
-                    answer_by = None;
-                    if self.link.with(|machine, _| machine.awaits_answer()) {
-                        end = Ended::Unreachable;
-                        break;
-                    }
-                }
+                _ = pings.tick() => self.link.with(|machine, now| machine.keep_alive(now)),
+                // Where the path is dead now, the system says so when this is not confirmed.
+                _ = changes.next() => self.link.with(|machine, now| machine.keep_alive(now)),
                 _ = again.tick(), if !self.taken.is_empty() => self.ask_again(),
                 () = wants_to_leave(leaving) => {
                     control.start(Patience::Now);
@@ -120,9 +106,7 @@ impl<'a> Session<'a> {
             }
         }
         // The last words, if the other side still takes them.
-        if end != Ended::Unreachable {
-            let _ = timeout(FAREWELL, async { while driver.next().await.is_some() {} }).await;
-        }
+        let _ = timeout(FAREWELL, async { while driver.next().await.is_some() {} }).await;
         drop(driver);
         let (session, outcomes) = (self.welcome.session.take(), std::mem::take(&mut self.outcomes));
         // Before a kite flies there are no visitors who could still hold it.
@@ -216,13 +200,6 @@ impl<'a> Session<'a> {
     fn count(&self) {
         let visitors = self.visitors.len();
         self.client.set_status(|status| status.visitors = visitors);
-    }
-}
-
-async fn until(due: Option<tokio::time::Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => pending().await,
     }
 }
 

@@ -117,7 +117,8 @@ async fn half_closed_visitors_are_answered() {
     agent.lent(0).await;
     let mut visitor = TcpStream::connect(("127.0.0.1", stock.port)).await.unwrap();
     visitor.write_all(&connect(DOMAIN, 22)).await.unwrap();
-    let sent = content(300_000);
+    // With more than 48 kB on its way, a stock front-end sometimes hangs up on such a visitor (docs/protocol/pagekite.md).
+    let sent = content(40_000);
     visitor.write_all(&sent).await.unwrap();
     visitor.shutdown().await.unwrap();
     let mut answer = Vec::new();

@@ -109,7 +109,7 @@ impl BackEnd {
             options,
             lines,
             dice,
-            tunnel: Tunnel::new(now),
+            tunnel: Tunnel::new(false, now),
             events: VecDeque::new(),
             welcome: Welcome::default(),
             welcomed: false,
@@ -183,7 +183,13 @@ impl BackEnd {
         [handshake, self.tunnel.deadline()].into_iter().flatten().min()
     }
 
-    /// The time is `now`: pings, and notices silence.
+    /// Sends something that means nothing, so that a path that is dead is noticed and routers do not forget the connection.
+    /// There is no answer to it.
+    pub fn keep_alive(&mut self, now: Duration) {
+        self.tunnel.ping(now);
+    }
+
+    /// The time is `now`: keeps the connection alive.
     pub fn tick(&mut self, now: Duration) {
         if !self.welcomed && self.handshake_until <= now {
             self.tunnel.end(End::Broken(PageKiteError::HandshakeTimeout));

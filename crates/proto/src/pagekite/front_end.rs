@@ -127,7 +127,7 @@ impl FrontEnd {
         Self {
             options,
             dice: Dice::new(random),
-            tunnel: Tunnel::new(now),
+            tunnel: Tunnel::new(true, now),
             events: VecDeque::new(),
             greeted: false,
             judging: false,
@@ -176,6 +176,11 @@ impl FrontEnd {
     pub fn deadline(&self) -> Option<Duration> {
         let handshake = (self.flying == 0 && !self.tunnel.has_ended()).then_some(self.handshake_until);
         [handshake, self.tunnel.deadline()].into_iter().flatten().min()
+    }
+
+    /// Asks whether the back-end still lives, ahead of time.
+    pub fn ping(&mut self, now: Duration) {
+        self.tunnel.ping(now);
     }
 
     /// The time is `now`: pings, and notices silence.

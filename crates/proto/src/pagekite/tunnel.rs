@@ -67,16 +67,6 @@ macro_rules! drive {
             self.tunnel.reset(sid);
         }
 
-        /// Asks whether the other side still lives, ahead of time.
-        pub fn ping(&mut self, now: Duration) {
-            self.tunnel.ping(now);
-        }
-
-        /// Whether nothing came since the last ping.
-        pub fn awaits_answer(&self) -> bool {
-            self.tunnel.awaits_answer()
-        }
-
         /// Ends the tunnel in good order: write the rest of the output, then close the connection.
         pub fn close(&mut self) {
             self.tunnel.close();
@@ -117,6 +107,8 @@ pub struct Tunnel {
     opened: u64,
     /// Streams that want to send more, in the order in which they came to want it.
     waiting: VecDeque<Sid>,
+    /// Whether the other side is asked if it lives. A stock front-end without quotas ends the tunnel when it is.
+    asks: bool,
     next_ping: Duration,
     silent_at: Option<Duration>,
     /// The connection ended while there was no room for all that had come.
@@ -125,8 +117,9 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    pub fn new(now: Duration) -> Self {
-        Self { next_ping: now + PING_EVERY, ..Self::default() }
+    /// `asks`: by pings; else the connection is only kept alive.
+    pub fn new(asks: bool, now: Duration) -> Self {
+        Self { asks, next_ping: now + PING_EVERY, ..Self::default() }
     }
 
     pub fn has_ended(&self) -> bool {
@@ -439,13 +432,13 @@ impl Tunnel {
         if self.ended || !self.framed {
             return;
         }
-        self.note(&format!("PING: {:.4}\r\n", now.as_secs_f64()));
-        self.silent_at.get_or_insert(now + PING_PATIENCE);
+        if self.asks {
+            self.note(&format!("PING: {:.4}\r\n", now.as_secs_f64()));
+            self.silent_at.get_or_insert(now + PING_PATIENCE);
+        } else {
+            self.note("");
+        }
         self.next_ping = now + PING_EVERY;
-    }
-
-    pub fn awaits_answer(&self) -> bool {
-        self.silent_at.is_some()
     }
 
     pub fn close(&mut self) {

@@ -113,6 +113,11 @@ fn our_back_end_at_a_stock_front_end() {
         let refused = Outcome::Refused("signature".into());
         assert_eq!(outcomes, [Outcome::Flies, Outcome::Flies, Outcome::Flies, refused]);
 
+        // None of these ends the tunnel, as a ping would.
+        for second in 0..3 {
+            backed.machine.keep_alive(Duration::from_secs(second));
+            backed.turn();
+        }
         let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n").into_bytes();
         for length in [5, 1_000_000] {
             let visitor = exchange(stock.port, get(&format!("/{length}")));
