@@ -59,10 +59,23 @@ impl Registry {
             return Err(TunnelError::new(Code::TooMuch, format!("{AGENT_SESSIONS} sessions of one agent")));
         }
         let software = software.to_owned();
-        let session =
-            SessionRecord { agent: agent.clone(), from, software, since: SystemTime::now(), round_trip: None };
+        let session = SessionRecord {
+            agent: agent.clone(),
+            from,
+            software,
+            since: SystemTime::now(),
+            round_trip: None,
+            going: false,
+        };
         book.sessions.insert(id, session);
         Ok(id)
+    }
+
+    /// A session was asked to go elsewhere: the one that takes over from it does not end it, so that streams under way finish.
+    pub fn going_away(&self, session: SessionId) {
+        if let Some(session) = self.0.memory.book.lock().sessions.get_mut(&session) {
+            session.going = true;
+        }
     }
 
     /// What a round trip to the agent takes, for people to look at.

@@ -81,6 +81,8 @@ pub(super) struct SessionRecord {
     pub software: String,
     pub since: SystemTime,
     pub round_trip: Option<Duration>,
+    /// It was asked to go elsewhere: whoever takes over from it takes its claims, not its streams.
+    pub going: bool,
 }
 
 impl AgentRecord {

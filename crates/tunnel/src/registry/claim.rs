@@ -251,7 +251,8 @@ impl Inner {
         if !book.sessions.contains_key(&wish.session) {
             return Err(Code::UnknownSession.into());
         }
-        let serving = book.claims.serving(wanted).map(|(session, _)| session).filter(|other| *other != wish.session);
+        let serving = book.claims.serving(wanted).filter(|(other, _)| *other != wish.session);
+        let (serving, claim) = serving.unzip();
         if let Some(other) = serving.and_then(|other| book.sessions.get(&other))
             && other.agent.key != wish.agent.key
             && book.claims.owner(wanted) == Some(wish.owner)
@@ -261,9 +262,15 @@ impl Inner {
             return Err(TunnelError::new(code, detail));
         }
         let is_new = book.claims.owner(wanted).is_none();
-        let evicts = serving.filter(|_| book.claims.owner(wanted) == Some(wish.owner));
+        let mut evicts = serving.filter(|_| book.claims.owner(wanted) == Some(wish.owner));
         if let Some(old) = evicts {
-            self.end_session(book, old);
+            if book.sessions.get(&old).is_some_and(|old| old.going) {
+                // It does not notice: it is about to give the claim back, and this one serves what comes from now on.
+                claim.and_then(|claim| book.claims.release(old, claim));
+                evicts = None;
+            } else {
+                self.end_session(book, old);
+            }
         }
         book.claims.take((wish.session, wish.id), wish.owner, wanted, &wish.agent.quota())?;
         book.owner(&wish.agent.name);

@@ -150,6 +150,7 @@ impl Control {
             self.input(RelayInput::Busy(busy));
         }
         if order.go_away {
+            self.relay.0.registry.going_away(self.session.id);
             self.input(RelayInput::GoAway("the relay is about to stop".to_owned()));
         }
         if let Some(error) = order.end {

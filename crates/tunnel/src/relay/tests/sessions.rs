@@ -31,6 +31,35 @@ async fn a_newer_session_of_the_same_key_evicts_the_older_one() {
 }
 
 #[tokio::test]
+async fn a_session_that_was_asked_to_go_is_not_evicted_by_the_next_one() {
+    let world = World::new().await;
+    let key = world.joined("studio").await;
+    let mut first = Agent::start(world.address, &key, vec![http("blog")]).await;
+    first.granted().await;
+    let mut stream = world.lent(BLOG).await.open(visitor()).await.unwrap();
+    stream.write_all(b"GET").await.unwrap();
+    let mut other = first.opened.recv().await.unwrap().1;
+    world.relay.go_away();
+    while !matches!(first.outputs.recv().await.unwrap(), AgentOutput::GoAway(_)) {}
+    let mut second = Agent::start(world.address, &key, vec![http("blog")]).await;
+    while !matches!(second.outputs.recv().await.unwrap(), AgentOutput::Granted { .. }) {}
+    let mut late = world.lent(BLOG).await.open(visitor()).await.unwrap();
+    late.write_all(b"GET").await.unwrap();
+    second.opened.recv().await.unwrap();
+    other.write_all(b"the rest").await.unwrap();
+    other.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"the rest");
+    // Its end takes nothing from the one that took over.
+    first.leave();
+    while world.relay.sessions().len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(world.registry.find(BLOG), Found::Lent(_)));
+}
+
+#[tokio::test]
 async fn who_is_revoked_is_out_at_once() {
     let world = World::new().await;
     let key = world.joined("studio").await;
