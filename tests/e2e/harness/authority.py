@@ -44,17 +44,19 @@ class NameServer:
 
 
 class Authority:
-    """Pebble, whose validation reaches `http` and `tls` on loopback."""
+    """Pebble, whose validation reaches `http` and `tls` on loopback; or on a `host` of harness.world, by its `address` and `names`."""
 
-    def __init__(self, folder, http, tls, reject_nonces=5):
+    def __init__(self, folder, http, tls, reject_nonces=5, host=None, address="127.0.0.1", names=None):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.names = NameServer()
+        self.host, self.address = host, address
+        self.names = None if names else NameServer()
+        self.name_server = names or self.names.address
         self.port, self.management = free_port(), free_port()
         self.root = self._api_certificate()
         config = {
-            "listenAddress": f"127.0.0.1:{self.port}",
-            "managementListenAddress": f"127.0.0.1:{self.management}",
+            "listenAddress": f"{address}:{self.port}",
+            "managementListenAddress": f"{address}:{self.management}",
             "certificate": str(self.folder / "api.pem"),
             "privateKey": str(self.folder / "api.key"),
             "httpPort": http,
@@ -78,17 +80,18 @@ class Authority:
 
     @property
     def directory(self):
-        return f"https://127.0.0.1:{self.port}/dir"
+        return f"https://{self.address}:{self.port}/dir"
 
     def start(self):
         log = open(self.folder / "pebble.log", "ab")
-        command = ["pebble", "-config", "pebble.json", "-dnsserver", self.names.address]
+        prefix = self.host.prefix if self.host else []
+        command = [*prefix, "pebble", "-config", "pebble.json", "-dnsserver", self.name_server]
         self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
         log.close()
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
-                self._get(f"https://127.0.0.1:{self.port}/dir")
+                self._get(self.directory)
                 return
             except OSError:
                 time.sleep(0.1)
@@ -100,13 +103,19 @@ class Authority:
 
     def close(self):
         self.stop()
-        self.names.close()
+        if self.names:
+            self.names.close()
 
     def issuing_root(self):
         """The root of the certificates that it issues, in PEM: another one at each start."""
-        return self._get(f"https://127.0.0.1:{self.management}/roots/0").decode()
+        return self._get(f"https://{self.address}:{self.management}/roots/0").decode()
 
     def _get(self, url):
+        if self.host:
+            done = self.host.run("curl", "-sSf", "--cacert", self.root, url, check=False)
+            if done.returncode != 0:
+                raise OSError(done.stderr)
+            return done.stdout.encode()
         context = ssl.create_default_context(cafile=self.root)
         with urllib.request.urlopen(url, context=context, timeout=5) as answer:
             return answer.read()
@@ -115,7 +124,7 @@ class Authority:
         """A certificate for Pebble's own API, signed by itself."""
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-            + ["-keyout", "api.key", "-out", "api.pem", "-subj", "/CN=pebble", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"],
+            + ["-keyout", "api.key", "-out", "api.pem", "-subj", "/CN=pebble", "-addext", f"subjectAltName=IP:{self.address}", "-addext", "basicConstraints=critical,CA:FALSE"],
             cwd=self.folder,
             check=True,
             capture_output=True,

@@ -40,12 +40,12 @@ table inet home {
 class Program:
     """A program that runs on one of the hosts."""
 
-    def __init__(self, host, command, log, **options):
+    def __init__(self, host, command, log, prefix=None, **options):
         self.command = [str(word) for word in command]
         self.log_file = log
         with open(log, "ab") as output:
             options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT, **options}
-            self.process = subprocess.Popen([*host.prefix, *self.command], start_new_session=True, **options)
+            self.process = subprocess.Popen([*(prefix or host.prefix), *self.command], start_new_session=True, **options)
 
     @property
     def pid(self):
@@ -96,6 +96,9 @@ class Host:
         self.etc.mkdir(parents=True, exist_ok=True)
         (self.etc / "resolv.conf").write_text(f"nameserver {NAMES}\noptions timeout:1 attempts:2\n")
         (self.etc / "hosts").write_text("127.0.0.1 localhost\n")
+        for name in ("passwd", "group"):
+            shutil.copy(f"/etc/{name}", self.etc / name)
+        self._users = 0
         subprocess.run(["ip", "netns", "add", self.space], check=True)
         self.ip("link set lo up")
 
@@ -104,13 +107,25 @@ class Host:
         """The command before a command that is to run here."""
         return ["ip", "netns", "exec", self.space]
 
+    def user(self, name, home):
+        """Adds an ordinary user, whose home that folder becomes; gives the command before a command of theirs."""
+        self._users += 1
+        number = 62000 + self._users
+        with open(self.etc / "passwd", "a") as passwd, open(self.etc / "group", "a") as group:
+            passwd.write(f"{name}:*:{number}:{number}::{home}:/bin/sh\n")
+            group.write(f"{name}:x:{number}:\n")
+        home.mkdir(parents=True, exist_ok=True)
+        os.chown(home, number, number)
+        rights = ["--reuid", str(number), "--regid", str(number), "--clear-groups", "--inh-caps=-all"]
+        return [*self.prefix, "setpriv", *rights, "env", f"HOME={home}", f"USER={name}"]
+
     def ip(self, *lines):
         """Lines of ip(8), one after the other, in one process."""
         subprocess.run(["ip", "-n", self.space, "-batch", "-"], input="\n".join(lines), text=True, check=True, timeout=PATIENCE)
 
-    def run(self, *command, check=True, timeout=2 * PATIENCE, **options):
+    def run(self, *command, check=True, timeout=2 * PATIENCE, prefix=None, **options):
         command = [str(word) for word in command]
-        done = subprocess.run([*self.prefix, *command], capture_output=True, text=True, timeout=timeout, **options)
+        done = subprocess.run([*(prefix or self.prefix), *command], capture_output=True, text=True, timeout=timeout, **options)
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(command)} on {self.name}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
         return done
@@ -136,13 +151,6 @@ class Host:
         return done.stdout if check else done
 
     def remove(self):
-        for how in (signal.SIGTERM, signal.SIGKILL):
-            for pid in self.pids():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, how)
-            deadline = time.monotonic() + 2
-            while self.pids() and time.monotonic() < deadline:
-                time.sleep(0.02)
         subprocess.run(["ip", "netns", "del", self.space], check=False)
         shutil.rmtree(self.etc, ignore_errors=True)
 
@@ -169,7 +177,9 @@ class World:
 
     def _build(self):
         self.internet = self._host("internet")
-        self.internet.ip("link add inet type bridge forward_delay 0", f"address add {NAMES}/24 dev inet", "link set inet up")
+        # An address of its own, since otherwise a bridge takes another one when cables come and go.
+        bridge = "link add inet address 02:00:00:00:00:53 type bridge forward_delay 0"
+        self.internet.ip(bridge, f"address add {NAMES}/24 dev inet", "link set inet up")
         self.router, self.phone = self._host("router"), self._host("phone")
         self.laptop = self._host("laptop")
         self.vps, self.spare, self.visitor = self._host("vps"), self._host("spare"), self._host("visitor")
@@ -199,10 +209,20 @@ class World:
         other.ip(f"link set {other_device} up")
 
     def close(self):
+        for how, patience in ((signal.SIGTERM, 0.5), (signal.SIGKILL, PATIENCE)):
+            for pid in self._pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, how)
+            deadline = time.monotonic() + patience
+            while self._pids() and time.monotonic() < deadline:
+                time.sleep(0.02)
         for host in self.hosts:
             host.remove()
         for program in self.programs:
             program.process.wait(PATIENCE)
+
+    def _pids(self):
+        return [pid for host in self.hosts for pid in host.pids()]
 
     @property
     def log(self):

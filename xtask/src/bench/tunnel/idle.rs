@@ -52,7 +52,7 @@ fn doorstep(lab: &Lab) -> Result<Idle> {
     road::Door { port: relay.https, host: format!("bench.{}", ours::DOMAIN), tls: true }.wait()?;
     let empty = settled(&relay.server)?;
     let mut command = sh::command(&crowd);
-    command.arg("serve").arg(&keys).arg(format!("127.0.0.1:{}", relay.https)).arg(ours::DOMAIN);
+    command.arg("serve").arg(&keys).arg(relay.identities(lab)).arg(ours::DOMAIN);
     command.arg(format!("127.0.0.1:{}", lab.app_port));
     let log = lab.folder.join("crowd.log");
     let sign = super::super::peers::Sign { port: relay.https, tls: true, host: None };

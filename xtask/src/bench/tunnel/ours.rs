@@ -54,16 +54,34 @@ impl Relay {
         Ok(Self { server, http, https, leased, config })
     }
 
+    fn home(&self, lab: &Lab) -> PathBuf {
+        lab.folder.join(format!("agent-{}", self.https))
+    }
+
+    /// Where the identity of the agent that was admitted is.
+    pub fn identities(&self, lab: &Lab) -> PathBuf {
+        self.home(lab).join(".config/doorstep/relays")
+    }
+
     /// Admits an agent, whose identity is kept in a folder of its own; gives what its commands are to be started with.
     ///
     /// # Errors
     /// When it is not admitted.
     pub fn admit(&self, lab: &Lab) -> Result<impl Fn() -> Command + use<>> {
-        let home = lab.folder.join(format!("agent-{}", self.https));
+        let home = self.home(lab);
         fs::create_dir_all(&home)?;
+        // An ordinary user, as it is on laptops; root would keep its identity in /etc.
+        let root = crate::packages::is_root();
+        if root {
+            sh::read(sh::command("chown").arg("nobody").arg(&home))?;
+        }
         let agent = move || {
-            let mut command = pinned(SERVER_CORE, doorstep());
-            command.env("HOME", &home).env("XDG_CONFIG_HOME", home.join("config"));
+            let mut command = pinned(SERVER_CORE, if root { "setpriv".into() } else { doorstep() });
+            if root {
+                command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--inh-caps=-all"]);
+                command.arg(doorstep());
+            }
+            command.env("HOME", &home).env_remove("XDG_CONFIG_HOME");
             command
         };
         let said = sh::read(sh::command(doorstep()).args(["relay", "invite", "bench", "--config"]).arg(&self.config))?;
