@@ -50,6 +50,7 @@ pub fn run(args: &JoinArgs) -> Result<ExitCode, Failure> {
     let software = concat!("doorstep/", env!("CARGO_PKG_VERSION"));
     let joined = runtime.block_on(join(&line, None, &Proxy::from_environment(), software));
     let identity = joined.map_err(|error| refused(&error))?;
+    check_same(&dir, &identity, args.replace)?;
     let path = identity.save(&dir).map_err(|error| unusable(&error))?;
     crate::print(words(&identity, &path).as_bytes())
 }
@@ -75,6 +76,21 @@ fn check_new(dir: &Path, domain: &Hostname, replace: bool) -> Result<(), Failure
         }
         Err(error) if !replace && !matches!(error, IdentityError::Missing { .. }) => Err(unusable(&error)),
         _ => Ok(()),
+    }
+}
+
+/// Which domain it is, the relay says itself. It does not get to take the place of another one that this computer knows.
+fn check_same(dir: &Path, new: &AgentIdentity, replace: bool) -> Result<(), Failure> {
+    let AgentIdentity { domain, relay, .. } = new;
+    match AgentIdentity::load(dir, domain) {
+        Err(IdentityError::Missing { .. }) => Ok(()),
+        _ if replace => Ok(()),
+        _ => Err(Failure::new(
+            Code::Failed,
+            format!("the relay at {relay} says that it is {domain}, which this computer has joined already"),
+        )
+        .because("Nothing was changed: what you lend by that name would go through the new one from now on.")
+        .fix("If it has really moved, ask its owner for another invitation, and add --replace.")),
     }
 }
 
@@ -119,6 +135,11 @@ mod tests {
         let failure = check_new(dir.path(), &domain, false).unwrap_err();
         assert!(failure.what.ends_with("already, as studio") && failure.fix.contains("--replace"), "{failure}");
         check_new(dir.path(), &domain, true).unwrap();
+        // By another door.
+        let moved = AgentIdentity { relay: "evil.example:443".to_owned(), ..identity.clone() };
+        let failure = check_same(dir.path(), &moved, false).unwrap_err();
+        assert!(failure.what.contains("evil.example:443 says that it is tun.example.com"), "{failure}");
+        check_same(dir.path(), &moved, true).unwrap();
         std::fs::write(&path, "nonsense").unwrap();
         assert!(check_new(dir.path(), &domain, false).unwrap_err().what.contains("line 1"));
         check_new(dir.path(), &domain, true).unwrap();

@@ -190,6 +190,9 @@ pub const TUNNEL_PROOF_AGAIN: Duration = Duration::from_millis(500);
 /// The most that is read of an answer to such a request, in bytes.
 pub const PROOF_ANSWER: u64 = 4096;
 
+/// Names of one site that relays granted; the oldest are forgotten, so that one that grants another each time fills no memory.
+pub const LENT_NAMES: usize = 64;
+
 /// Requests of all visitors that wait for agents to come back.
 pub const RELAY_HELD: usize = 1024;
 

@@ -55,6 +55,8 @@ pub const PROOF: Duration = Duration::from_secs(6);
 pub const PROVEN: Duration = Duration::from_secs(3600);
 /// Questions to DNS at once, for all agents.
 pub const PROOFS: usize = 64;
+/// Those of them that one agent may have: name servers that never answer are its own matter.
+pub const AGENT_PROOFS: usize = 4;
 /// CNAME records that are followed from a domain to a name of the relay.
 pub const CNAMES: usize = 8;
 /// Leased ports that are tried when one that the agent left open turns out to be in use.
@@ -83,6 +85,8 @@ pub const FLOWS: usize = 1024;
 pub const FLOW_IDLE: Duration = Duration::from_secs(60);
 /// Datagrams of one visitor that wait for the agent; the oldest are dropped.
 pub const FLOW_QUEUE: usize = 64;
+/// Bytes of them, likewise.
+pub const FLOW_QUEUE_BYTES: usize = 256 * 1024;
 /// The largest datagram, in bytes.
 pub const DATAGRAM: usize = 65_535;
 /// From the wish for a connection to a relay to TCP's being ready, a proxy's consent included.

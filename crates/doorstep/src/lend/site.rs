@@ -6,6 +6,8 @@ use doorstep_model::{HostPattern, HostPolicy, Hostname};
 use doorstep_net::{BoxFuture, Conn, Drain, Handler};
 use parking_lot::Mutex;
 
+use crate::limits::LENT_NAMES;
+
 /// A site as visitors of a tunnel see it: the same services, under the names that were granted and no others. It listens
 /// nowhere, so no web page of another site can get to it by a name that it makes lead here.
 pub struct LentSite {
@@ -35,6 +37,9 @@ impl LentSite {
         let HostPolicy::Names(names) = &mut state.hosts else { return };
         let pattern = HostPattern::Exact(name);
         if !names.contains(&pattern) {
+            if names.len() >= LENT_NAMES {
+                names.remove(0);
+            }
             names.push(pattern);
             self.engine.set_routes(state.table());
         }
@@ -80,5 +85,26 @@ pub fn host_of(address: &str) -> Option<&str> {
     match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next(),
         None => authority.split(':').next(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use doorstep_http::NoObserver;
+
+    use super::*;
+
+    #[test]
+    fn the_names_that_it_answers_to_are_bounded() {
+        let routes = SiteRoutes::new(HostPolicy::Any, Vec::new());
+        let site = LentSite::new(routes, TableOptions::default(), false, Arc::new(NoObserver));
+        for number in 0..LENT_NAMES + 3 {
+            site.answers_at(&format!("https://a{number}.tun.example.com"));
+            site.answers_at("https://a3.tun.example.com");
+        }
+        let state = site.state.lock();
+        let HostPolicy::Names(names) = &state.hosts else { panic!() };
+        let first = HostPattern::Exact("a0.tun.example.com".parse().unwrap());
+        assert!(names.len() == LENT_NAMES && !names.contains(&first), "{names:?}");
     }
 }

@@ -2,8 +2,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use doorstep_net::Quota;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -20,6 +21,7 @@ struct Shared {
     bind: Vec<IpAddr>,
     runtimes: Mutex<Vec<Handle>>,
     open: Mutex<HashMap<(Kind, u16), Lease>>,
+    quota: OnceLock<Arc<Quota>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,11 +55,17 @@ impl From<io::Error> for LeaseError {
 
 impl Leases {
     pub fn new(bind: Vec<IpAddr>) -> Self {
-        Self(Arc::new(Shared { bind, runtimes: Mutex::default(), open: Mutex::default() }))
+        Self(Arc::new(Shared { bind, runtimes: Mutex::default(), open: Mutex::default(), quota: OnceLock::new() }))
     }
 
     pub fn add_runtime(&self, runtime: Handle) {
         self.0.runtimes.lock().push(runtime);
+    }
+
+    /// Where connections to ports that are bound from now on are counted.
+    pub fn count_in(&self, quota: Arc<Quota>) {
+        // The first one is for all.
+        let _ = self.0.quota.set(quota);
     }
 
     /// Binds a port, unless it is bound still. `owned`: it was the agent's before, and the worker before this one may have it
@@ -68,7 +76,8 @@ impl Leases {
             let held = Arc::new(Semaphore::new(PORT_HELD));
             for sockets in bind::tcp(&self.0.bind, port, runtimes.len(), owned)? {
                 for (socket, runtime) in sockets.into_iter().zip(&runtimes) {
-                    runtime.spawn(tcp::serve(socket, place.clone(), held.clone(), closed.clone()));
+                    let quota = self.0.quota.get().cloned();
+                    runtime.spawn(tcp::serve(socket, place.clone(), held.clone(), quota, closed.clone()));
                 }
             }
             Ok(())

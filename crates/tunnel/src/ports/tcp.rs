@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorstep_net::Quota;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +18,7 @@ pub(super) async fn serve(
     socket: std::net::TcpListener,
     place: Arc<Place>,
     held: Arc<Semaphore>,
+    quota: Option<Arc<Quota>>,
     mut closed: watch::Receiver<()>,
 ) {
     let Ok(listener) = TcpListener::from_std(socket) else { return };
@@ -26,21 +28,32 @@ pub(super) async fn serve(
             _ = closed.changed() => return,
         };
         match accepted {
-            Ok((socket, peer)) => match place.lent() {
-                Some(lent) => drop(tokio::spawn(visit(socket, peer, lent))),
-                None => {
-                    // Beyond it, visitors learn at once that nobody is there.
-                    let Ok(room) = held.clone().try_acquire_owned() else { continue };
-                    let place = place.clone();
-                    tokio::spawn(async move {
-                        let found = tokio::time::timeout(PORT_HOLD, place.returned()).await;
-                        drop(room);
-                        if let Ok(Found::Lent(lent)) = found {
-                            visit(socket, peer, lent).await;
-                        }
-                    });
+            Ok((socket, peer)) => {
+                let pass = quota.as_ref().map(|quota| quota.admit(peer.ip()));
+                // Over quota: closed at once, as at any listener.
+                if matches!(pass, Some(None)) {
+                    continue;
                 }
-            },
+                match place.lent() {
+                    Some(lent) => drop(tokio::spawn(async move {
+                        visit(socket, peer, lent).await;
+                        drop(pass);
+                    })),
+                    None => {
+                        // Beyond it, visitors learn at once that nobody is there.
+                        let Ok(room) = held.clone().try_acquire_owned() else { continue };
+                        let place = place.clone();
+                        tokio::spawn(async move {
+                            let found = tokio::time::timeout(PORT_HOLD, place.returned()).await;
+                            drop(room);
+                            if let Ok(Found::Lent(lent)) = found {
+                                visit(socket, peer, lent).await;
+                            }
+                            drop(pass);
+                        });
+                    }
+                }
+            }
             Err(error) if is_of_one_connection(&error) => {}
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::carrier::Visitor;
-use crate::limits::{ACCEPT_PAUSE, DATAGRAM, FLOW_IDLE, FLOW_QUEUE, FLOWS};
+use crate::limits::{ACCEPT_PAUSE, DATAGRAM, FLOW_IDLE, FLOW_QUEUE, FLOW_QUEUE_BYTES, FLOWS};
 use crate::registry::{Lent, Place};
 
 /// The visitors of a port, by their addresses.
@@ -19,25 +19,40 @@ type Flows = Arc<Mutex<HashMap<SocketAddr, Arc<Queue>>>>;
 /// Datagrams of one visitor on their way to the agent.
 #[derive(Default)]
 struct Queue {
-    waiting: Mutex<VecDeque<Bytes>>,
+    waiting: Mutex<Waiting>,
     more: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    datagrams: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn pop(&mut self) -> Option<Bytes> {
+        let datagram = self.datagrams.pop_front()?;
+        self.bytes -= datagram.len();
+        Some(datagram)
+    }
 }
 
 impl Queue {
     /// The newest are worth more than the oldest.
     fn push(&self, datagram: Bytes) {
         let mut waiting = self.waiting.lock();
-        if waiting.len() >= FLOW_QUEUE {
-            waiting.pop_front();
+        waiting.bytes += datagram.len();
+        waiting.datagrams.push_back(datagram);
+        while waiting.datagrams.len() > FLOW_QUEUE || waiting.bytes > FLOW_QUEUE_BYTES {
+            waiting.pop();
         }
-        waiting.push_back(datagram);
         drop(waiting);
         self.more.notify_one();
     }
 
     async fn next(&self) -> Bytes {
         loop {
-            if let Some(datagram) = self.waiting.lock().pop_front() {
+            if let Some(datagram) = self.waiting.lock().pop() {
                 return datagram;
             }
             self.more.notified().await;
@@ -125,5 +140,26 @@ impl Drop for Flow {
     /// The visitor's next datagram begins another one.
     fn drop(&mut self) {
         self.flows.lock().remove(&self.peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_for_a_slow_agent_is_bounded_in_number_and_in_bytes() {
+        let queue = Queue::default();
+        for number in 0..200_u8 {
+            queue.push(Bytes::copy_from_slice(&[number]));
+        }
+        assert_eq!(queue.waiting.lock().datagrams.len(), FLOW_QUEUE);
+        assert_eq!(queue.next().await[..], [200 - FLOW_QUEUE as u8]);
+        for _ in 0..20 {
+            queue.push(Bytes::from(vec![0; DATAGRAM]));
+        }
+        let waiting = queue.waiting.lock();
+        let bytes: usize = waiting.datagrams.iter().map(Bytes::len).sum();
+        assert!(bytes == waiting.bytes && (1..=FLOW_QUEUE_BYTES).contains(&bytes), "{bytes}");
     }
 }

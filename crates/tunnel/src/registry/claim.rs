@@ -177,6 +177,9 @@ impl Inner {
         if known && holder == Some(wish.owner) {
             return Ok(());
         }
+        // Before the turn among all agents, so that nobody waits for domains of one whose name servers are slow.
+        let turn = wish.agent.meter.proofs().acquire().await;
+        let Ok(_turn) = turn else { return Err(TunnelError::new(Code::NameUnproven, host)) };
         match self.ask(host, wish.owner, &wish.agent).await {
             Proof::Proven => {}
             // A name server that is down takes nothing away from whoever had it.

@@ -2,8 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use super::agent::AgentLimits;
-use crate::limits::{RATE_BURST, REQUEST_BURST};
+use crate::limits::{AGENT_PROOFS, RATE_BURST, REQUEST_BURST};
 
 /// What an agent uses: counters for people to look at, and the limits that it is held to. Shared by all its sessions,
 /// streams and threads; nothing here waits.
@@ -20,6 +22,7 @@ pub struct Meter {
     rate_in: Option<Bucket>,
     rate_out: Option<Bucket>,
     request_rate: Option<Bucket>,
+    proofs: Semaphore,
 }
 
 /// The counters of a [`Meter`] at one moment.
@@ -50,6 +53,7 @@ impl Meter {
             rate_in: rate(limits.rate, RATE_BURST),
             rate_out: rate(limits.rate, RATE_BURST),
             request_rate: rate(limits.requests.map(u64::from), REQUEST_BURST),
+            proofs: Semaphore::new(AGENT_PROOFS),
         }
     }
 
@@ -87,6 +91,11 @@ impl Meter {
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Turns at asking DNS about the agent's domains.
+    pub(super) fn proofs(&self) -> &Semaphore {
+        &self.proofs
     }
 
     /// Whether bytes are slowed down at all.

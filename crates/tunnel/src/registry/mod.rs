@@ -35,7 +35,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorstep_model::Hostname;
-use doorstep_net::BoxFuture;
+use doorstep_net::{BoxFuture, Quota};
 use doorstep_proto::tunnel::{Claim, Grant, SessionId, Taken};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast};
@@ -166,6 +166,11 @@ impl Registry {
     /// are accepted where the port was claimed.
     pub fn add_runtime(&self, runtime: Handle) {
         self.0.leases.add_runtime(runtime);
+    }
+
+    /// Connections to leased ports count among those of `quota`, as those to any listener: say so before any port is claimed.
+    pub fn count_in(&self, quota: Arc<Quota>) {
+        self.0.leases.count_in(quota);
     }
 
     /// What is behind a host name, in lower case and without a port or a dot at its end. Takes no lock.

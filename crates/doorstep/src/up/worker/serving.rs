@@ -256,6 +256,7 @@ fn plane_of(
         *turn += 1;
     }
     let registry = relay.map(|relay| relay.registry.clone());
+    registry.iter().for_each(|registry| registry.count_in(quota.clone()));
     let handles = handles.clone();
     let began = move || {
         handles.lock().push(Handle::current());

@@ -1,4 +1,7 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
+use crate::limits::AGENT_PROOFS;
 use crate::registry::proof::tests::FakeLookup;
 
 struct World {
@@ -86,4 +89,51 @@ async fn a_name_server_that_fails_proves_nothing_and_takes_nothing_away() {
     world.dns.texts.lock().clear();
     *world.dns.fails.lock() = true;
     claim(&world.registry, session, 3, &agent, &http("example.net")).await.unwrap();
+}
+
+/// Answers nothing about names beneath `slow.example`, and says that everything else is `theirs`.
+struct Slow {
+    theirs: String,
+    asked: AtomicUsize,
+}
+
+impl DomainLookup for Slow {
+    fn cname<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        Box::pin(async move {
+            if name.ends_with(".slow.example") {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+            Ok(None)
+        })
+    }
+
+    fn texts<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        Box::pin(async { Ok(vec![self.theirs.clone()]) })
+    }
+}
+
+#[tokio::test]
+async fn one_agents_slow_name_servers_are_waited_for_by_it_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent_key = key();
+    let dns = Arc::new(Slow { theirs: format!("doorstep={}", fingerprint(&agent_key)), asked: AtomicUsize::new(0) });
+    let registry = Registry::open(dir.path(), RegistryOptions { lookup: dns.clone(), ..options() }).unwrap();
+    let slow = joined_as(&registry, "slow").await;
+    let held = session(&registry, &slow);
+    let asking: Vec<_> = (1..=100)
+        .map(|id| {
+            let (registry, slow) = (registry.clone(), slow.clone());
+            tokio::spawn(async move { claim(&registry, held, id, &slow, &http(&format!("a{id}.slow.example"))).await })
+        })
+        .collect();
+    while dns.asked.load(Ordering::Relaxed) < AGENT_PROOFS {
+        tokio::task::yield_now().await;
+    }
+    let invitation = invite(&registry, InviteOptions { agent: "studio".into(), ..InviteOptions::default() }).await;
+    let agent = registry.join(&invitation, agent_key).await.unwrap();
+    let own = session(&registry, &agent);
+    claim(&registry, own, 1, &agent, &http("www.example.net")).await.unwrap();
+    assert_eq!(dns.asked.load(Ordering::Relaxed), AGENT_PROOFS);
+    asking.iter().for_each(tokio::task::JoinHandle::abort);
 }

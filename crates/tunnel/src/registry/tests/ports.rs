@@ -55,6 +55,28 @@ async fn tcp_both_ways_with_halves_closed() {
 }
 
 #[tokio::test]
+async fn their_connections_count_among_all_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let registry = registry(dir.path(), port..=port);
+    let quota = Quota::new(1);
+    registry.count_in(quota.clone());
+    let agent = joined_as(&registry, "studio").await;
+    let own = session(&registry, &agent);
+    claim(&registry, own, 1, &agent, &Claim::Tcp { port }).await.unwrap();
+    let mut first = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    first.write_all(b"x").await.unwrap();
+    first.read_exact(&mut [0]).await.unwrap();
+    let mut second = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    assert!(matches!(second.read(&mut [0]).await, Ok(0) | Err(_)));
+    drop(first);
+    while quota.open() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(exchange_tcp(port, b"x").await.unwrap(), b"x");
+}
+
+#[tokio::test]
 async fn several_runtimes_accept() {
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
