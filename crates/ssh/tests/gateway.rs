@@ -171,6 +171,19 @@ async fn a_terminal_shows_addresses_refusals_and_requests() {
 }
 
 #[tokio::test]
+async fn whoever_lends_a_port_does_not_see_requests_for_the_relays_own_name() {
+    let site = Site::start().await;
+    let mut ssh = site.ssh("user", &["-T", "-R", "0:APP", "-R", "blog:80:APP"]);
+    let mut ssh = Running::start(&mut ssh);
+    let mut output = lines(ssh.0.stdout.take().unwrap());
+    line_with(&mut output, "tcp://tun.example.com").await;
+    line_with(&mut output, "https://blog.tun.example.com").await;
+    until("requests are followed", || !site.relay.followed.lock().is_empty()).await;
+    let hosts: Vec<String> = site.relay.followed.lock().iter().map(|(host, _)| host.clone()).collect();
+    assert_eq!(hosts, [format!("blog.{DOMAIN}")]);
+}
+
+#[tokio::test]
 async fn control_c_ends_a_session() {
     use std::io::Write;
     let site = Site::start().await;

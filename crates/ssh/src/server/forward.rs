@@ -18,6 +18,13 @@ pub(super) struct Forward {
     pub is_port: bool,
 }
 
+impl Forward {
+    /// The name that is the client's own for now; none for a port, which is found under the relay's.
+    pub fn name(&self) -> Option<&str> {
+        (!self.is_port).then_some(&*self.host)
+    }
+}
+
 /// What a request (RFC 4254 section 7.1) claims.
 ///
 /// # Errors

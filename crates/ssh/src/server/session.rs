@@ -110,14 +110,14 @@ impl Session {
         let written = forward::written(address, port);
         match self.try_lend(known, address, port).await {
             Ok(forward) => {
-                let (port, host) = (forward.port, forward.host.clone());
+                let (port, host) = (forward.port, forward.name().map(str::to_owned));
                 self.tell(Line::words(format!("{}  ({written})", forward.url)));
                 let has_terminal = {
                     let mut state = self.state.lock();
                     state.forwards.push(forward);
                     !state.terminals.is_empty()
                 };
-                if has_terminal {
+                if let Some(host) = host.filter(|_| has_terminal) {
                     self.follow(&host);
                 }
                 Some(port)
@@ -219,7 +219,7 @@ impl Session {
             }
             state.terminals.push(terminal);
             // For a further one, they are followed already.
-            state.forwards.iter().filter(|_| is_first).map(|forward| forward.host.clone()).collect()
+            state.forwards.iter().filter(|_| is_first).filter_map(|forward| Some(forward.name()?.to_owned())).collect()
         };
         for host in hosts {
             self.follow(&host);
@@ -245,7 +245,7 @@ impl Session {
     /// Whether a name is lent and somebody looks.
     pub fn is_followed(&self, host: &str) -> bool {
         let state = self.state.lock();
-        !state.ended && !state.terminals.is_empty() && state.forwards.iter().any(|forward| forward.host == host)
+        !state.ended && !state.terminals.is_empty() && state.forwards.iter().any(|forward| forward.name() == Some(host))
     }
 
     /// Says something on all terminals; to those to come where there is none.

@@ -12,7 +12,7 @@ use super::event::RegistryEvent;
 use super::ledger::Written;
 use super::lent::{Lent, Place};
 use super::proof::{Proof, prove};
-use super::{Granted, Inner, Registry, fingerprint, names};
+use super::{Granted, Inner, Registry, fingerprint, names, reserved};
 use crate::carrier::Carrier;
 use crate::limits::{LEASE, PORTS_TRIED, PROVEN};
 use crate::ports::LeaseError;
@@ -129,14 +129,16 @@ impl Inner {
             if let Some(labels) = self.own_labels(host) {
                 names::check(labels, &quota.patterns)?;
             }
-            if self.settings.load().reserved.contains(host) {
-                return Err(TunnelError::new(Code::NameNotAllowed, format!("{host} is a site of the relay's own")));
-            }
+            self.not_reserved(host)?;
             if book.stopped.contains(host) {
                 return Err(TunnelError::new(Code::Withdrawn, format!("{host} is switched off")));
             }
         }
         Ok(wanted)
+    }
+
+    fn not_reserved(&self, host: &str) -> Result<(), TunnelError> {
+        if self.settings.load().reserved.contains(host) { Err(reserved(host)) } else { Ok(()) }
     }
 
     /// The first stable name that is not somebody else's: the very first, but for one in a hundred thousand million.
@@ -253,6 +255,10 @@ impl Inner {
         let book = &mut *book;
         if !book.sessions.contains_key(&wish.session) {
             return Err(Code::UnknownSession.into());
+        }
+        // Once more, under the lock that whoever reserves it takes afterwards.
+        if let Taken::Name(host) = wanted {
+            self.not_reserved(host)?;
         }
         let serving = book.claims.serving(wanted).filter(|(other, _)| *other != wish.session);
         let (serving, claim) = serving.unzip();

@@ -36,7 +36,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorstep_model::Hostname;
 use doorstep_net::{BoxFuture, Quota};
-use doorstep_proto::tunnel::{Claim, Grant, SessionId, Taken};
+use doorstep_proto::tunnel::{Claim, Code, Grant, SessionId, Taken, TunnelError};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast};
 
@@ -153,9 +153,19 @@ impl Registry {
         self.0.options.ports.clone()
     }
 
-    /// From now on.
+    /// From now on. What is lent and reserved from now on is taken back.
     pub fn set(&self, settings: RegistrySettings) {
-        self.0.settings.store(Arc::new(settings));
+        let settings = Arc::new(settings);
+        self.0.settings.store(settings.clone());
+        let mut book = self.0.memory.book.lock();
+        for host in &settings.reserved {
+            let taken = Taken::Name(host.clone());
+            if let Some((session, id)) = book.claims.serving(&taken) {
+                book.claims.release(session, id);
+                self.0.leave(&taken);
+                let _ = self.0.events.send(RegistryEvent::ClaimWithdrawn { session, id, error: reserved(host) });
+            }
+        }
     }
 
     pub fn identity(&self) -> &RelayIdentity {
@@ -212,6 +222,10 @@ impl Drop for Inner {
             let _ = writer.join();
         }
     }
+}
+
+fn reserved(host: &str) -> TunnelError {
+    TunnelError::new(Code::NameNotAllowed, format!("{host} is a site of the relay's own"))
 }
 
 /// The relay's own key for MACs; made the first time.

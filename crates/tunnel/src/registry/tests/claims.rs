@@ -49,6 +49,26 @@ async fn a_new_session_evicts_the_old_one_with_everything_it_lent() {
 }
 
 #[tokio::test]
+async fn a_name_that_becomes_a_site_of_the_relay_is_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = open(dir.path());
+    let agent = joined_as(&registry, "studio").await;
+    let own = session(&registry, &agent);
+    claim(&registry, own, 1, &agent, &Claim::Tls { name: "blog".into() }).await.unwrap();
+    claim(&registry, own, 2, &agent, &http("shop")).await.unwrap();
+    let mut events = registry.events();
+    registry.set(RegistrySettings { reserved: [BLOG.to_owned()].into(), ..RegistrySettings::default() });
+    assert!(registry.find_tls(BLOG).is_none());
+    assert!(
+        matches!(events.try_recv().unwrap(), RegistryEvent::ClaimWithdrawn { session, id: 1, .. } if session == own)
+    );
+    assert_eq!(refused(claim(&registry, own, 3, &agent, &http("blog")).await), Code::NameNotAllowed);
+    lent(&registry, "shop.tun.example.com");
+    registry.set(RegistrySettings::default());
+    claim(&registry, own, 4, &agent, &http("blog")).await.unwrap();
+}
+
+#[tokio::test]
 async fn names_that_nobody_gets_and_names_that_some_do() {
     let dir = tempfile::tempdir().unwrap();
     let registry = open(dir.path());
