@@ -31,6 +31,9 @@ pub const AGENT_STREAMS: usize = 2048;
 pub const AGENT_SESSIONS: usize = 64;
 /// Keys of one agent.
 pub const AGENT_KEYS: usize = 32;
+/// How long a session that another one took over from has to give its claims back, so that its streams may finish: a program
+/// that takes over from another one may be faster than that one leaves.
+pub const EVICTED: Duration = Duration::from_secs(1);
 /// Agents of one relay, and invitations that are remembered.
 pub const AGENTS: usize = 100_000;
 /// Bytes of an agent's name.

@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use super::greet::OpenSession;
 use super::session::{Order, Session};
 use super::{Relay, RelayEvent};
-use crate::limits::ROUND_TRIP;
+use crate::limits::{EVICTED, ROUND_TRIP};
 use crate::link::{Wire, now};
 use crate::registry::Granted;
 
@@ -26,6 +26,7 @@ pub(super) async fn run(relay: Relay, mut open: OpenSession, wire: Wire, rest: B
         wire,
         claims: Vec::new(),
         looked: None,
+        evicted: None,
     };
     control.input(RelayInput::Received(rest));
     let mut started = std::pin::pin!(drain.started());
@@ -35,7 +36,7 @@ pub(super) async fn run(relay: Relay, mut open: OpenSession, wire: Wire, rest: B
         if let Some(ended) = control.settle() {
             break ended;
         }
-        let deadline = control.machine.poll_timeout().unwrap_or_else(now);
+        let deadline = control.machine.poll_timeout().into_iter().chain(control.evicted).min().unwrap_or_else(now);
         tokio::select! {
             read = control.wire.read() => {
                 control.input(read.map_or(RelayInput::Closed, RelayInput::Received));
@@ -69,6 +70,8 @@ struct Control {
     claims: Vec<Asked>,
     /// When the round trip was looked at.
     looked: Option<Instant>,
+    /// Another session took over: when this one ends, unless its agent is just leaving it.
+    evicted: Option<Instant>,
 }
 
 struct Asked {
@@ -127,7 +130,7 @@ impl Control {
         match answer {
             Ok(Granted { grant, evicts }) => {
                 if let Some(old) = evicts {
-                    self.relay.end_session(&old, Code::Evicted.into());
+                    self.relay.evict(&old);
                 }
                 self.input(RelayInput::Grant { id, grant });
             }
@@ -153,6 +156,9 @@ impl Control {
             self.relay.0.registry.going_away(self.session.id);
             self.input(RelayInput::GoAway("the relay is about to stop".to_owned()));
         }
+        if order.evicted && self.evicted.is_none() {
+            self.evicted = Some(now() + EVICTED);
+        }
         if let Some(error) = order.end {
             self.input(RelayInput::End(error));
         }
@@ -164,6 +170,9 @@ impl Control {
             self.input(read.map_or(RelayInput::Closed, RelayInput::Received));
         }
         self.machine.handle_timeout(now());
+        if self.evicted.take_if(|due| now() >= *due).is_some() && self.machine.has_claims() {
+            self.input(RelayInput::End(Code::Evicted.into()));
+        }
     }
 
     fn look_at_round_trip(&mut self) {

@@ -10,6 +10,7 @@ use doorstep_proto::tunnel::{
 
 use super::session::{Reserved, Session};
 use super::{Relay, RelayEvent};
+use crate::limits::AGENT_SESSIONS;
 use crate::link::{Transport, Wire, now};
 use crate::registry::Agent;
 
@@ -122,6 +123,11 @@ async fn judge(relay: &Relay, info: &ConnInfo, question: Authenticate) -> Result
         let place = session.reserve().map_err(refused)?;
         let verdict = Verdict::Data(session.clone(), sharing, place);
         return Ok((welcome(relay, &agent, session.id), verdict));
+    }
+    // Those among them that another session took over from, and that are not over yet: the registry has forgotten them.
+    let sessions = relay.0.sessions.lock().values().filter(|session| session.agent.name == agent.name).count();
+    if sessions >= AGENT_SESSIONS {
+        return Err(refused(TunnelError::new(Code::TooMuch, format!("{AGENT_SESSIONS} sessions of one agent"))));
     }
     let id = registry.begin_session(&agent, info.peer, &question.software).map_err(refused)?;
     let session = Arc::new(Session::new(id, agent.clone(), info.peer));

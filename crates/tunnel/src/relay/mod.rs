@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use doorstep_net::{BoxFuture, ConnInfo, Drain, Io};
-use doorstep_proto::tunnel::{AgentKey, Code, Exporter, SessionId, TunnelError};
+use doorstep_proto::tunnel::{AgentKey, Code, Exporter, SessionId};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -114,9 +114,12 @@ impl Relay {
         }
     }
 
-    /// A session of the same agent by another road took over from this one.
+    /// A session of the same agent, perhaps by another road, took over from this one. If the agent is just leaving it, its
+    /// streams finish.
     pub fn evict(&self, id: &SessionId) {
-        self.end_session(id, Code::Evicted.into());
+        if let Some(session) = self.session(id) {
+            session.order(|order| order.evicted = true);
+        }
     }
 
     /// What happens from now on, for people to look at.
@@ -132,12 +135,6 @@ impl Relay {
 
     fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
         self.0.sessions.lock().get(id).cloned()
-    }
-
-    fn end_session(&self, id: &SessionId, error: TunnelError) {
-        if let Some(session) = self.session(id) {
-            session.end(error);
-        }
     }
 
     fn tell(&self, event: RelayEvent) {

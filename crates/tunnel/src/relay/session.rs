@@ -40,6 +40,8 @@ struct State {
 pub(super) struct Order {
     pub end: Option<TunnelError>,
     pub go_away: bool,
+    /// Another session took over from this one.
+    pub evicted: bool,
     pub withdrawn: Vec<(u32, TunnelError)>,
     pub busy: Option<u16>,
 }
@@ -91,7 +93,12 @@ impl Session {
                 state.pool.told = state.order.busy.unwrap_or(state.pool.told);
                 std::mem::take(&mut state.order)
             };
-            if order.end.is_some() || order.go_away || !order.withdrawn.is_empty() || order.busy.is_some() {
+            if order.end.is_some()
+                || order.go_away
+                || order.evicted
+                || !order.withdrawn.is_empty()
+                || order.busy.is_some()
+            {
                 return order;
             }
             self.ordered.notified().await;

@@ -128,6 +128,11 @@ impl RelaySession {
         self.outputs.pop_front()
     }
 
+    /// Whether the agent has claims that it did not give back.
+    pub fn has_claims(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
     /// Bytes for the agent; ask when they can be written.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
         self.wire.transmit()

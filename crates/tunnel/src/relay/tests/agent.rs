@@ -78,6 +78,7 @@ pub struct Agent {
 #[derive(Default)]
 pub struct Shared {
     claims: Mutex<Vec<Claim>>,
+    released: Mutex<Vec<u32>>,
     left: Mutex<bool>,
     changed: Notify,
     pub links: Mutex<Vec<(Sharing, LinkHandle, AbortHandle)>>,
@@ -96,6 +97,11 @@ impl Agent {
 
     pub fn claim(&self, claim: Claim) {
         self.shared.claims.lock().push(claim);
+        self.shared.changed.notify_one();
+    }
+
+    pub fn release(&self, id: u32) {
+        self.shared.released.lock().push(id);
         self.shared.changed.notify_one();
     }
 
@@ -149,6 +155,8 @@ async fn control(
     loop {
         let claims = std::mem::take(&mut *shared.claims.lock());
         claims.into_iter().for_each(|claim| assert!(machine.claim(claim).is_some()));
+        let released = std::mem::take(&mut *shared.released.lock());
+        released.into_iter().for_each(|id| machine.release(id));
         if *shared.left.lock() {
             machine.leave();
         }

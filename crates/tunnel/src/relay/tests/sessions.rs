@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::agent::{Agent, dial};
 use super::{World, http, told, visitor};
+use crate::limits::EVICTED;
 use crate::registry::Found;
 
 const BLOG: &str = "blog.tun.example.com";
@@ -28,6 +29,28 @@ async fn a_newer_session_of_the_same_key_evicts_the_older_one() {
     let mut stream = world.lent(BLOG).await.open(visitor()).await.unwrap();
     stream.write_all(b"GET").await.unwrap();
     second.opened.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_that_is_just_leaving_finishes_its_streams_though_another_one_took_over() {
+    let world = World::new().await;
+    let key = world.joined("studio").await;
+    let mut first = Agent::start(world.address, &key, vec![http("blog")]).await;
+    first.granted().await;
+    let mut stream = world.lent(BLOG).await.open(visitor()).await.unwrap();
+    stream.write_all(b"GET").await.unwrap();
+    let mut other = first.opened.recv().await.unwrap().1;
+    first.release(1);
+    while !matches!(world.registry.find(BLOG), Found::Away { .. }) {
+        tokio::task::yield_now().await;
+    }
+    world.relay.evict(&world.relay.sessions()[0].session);
+    tokio::time::sleep(EVICTED * 2).await;
+    other.write_all(b"the rest").await.unwrap();
+    other.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"the rest");
 }
 
 #[tokio::test]
