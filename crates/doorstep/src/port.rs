@@ -123,7 +123,7 @@ pub fn explain_configured(error: &BindError) -> Failure {
     let mut failure = explain(error);
     failure.fix = match error.source.kind() {
         ErrorKind::AddrInUse => {
-            "Stop it, or name other addresses: [listen] with http = \":8080\" and https = \":8443\"."
+            "Stop it, or name other addresses: --http and --https of `doorstep relay`, [listen] in doorstep.toml with http = \":8080\" and https = \":8443\"."
         }
         ErrorKind::PermissionDenied => "Leave [listen] out for ports 8080 and 8443, or start doorstep as root.",
         ErrorKind::AddrNotAvailable => "See which there are with `ip address`, or write \":80\" for all of them.",

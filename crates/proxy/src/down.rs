@@ -199,7 +199,7 @@ fn page(request: &Request, down: &Down<'_>) -> String {
         pages::escape(down.heading),
         pages::escape(down.what),
     );
-    pages::document("The app does not answer", head, &body)
+    pages::document(down.heading, head, &body)
 }
 
 #[cfg(test)]

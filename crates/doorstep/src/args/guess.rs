@@ -23,6 +23,11 @@ pub fn explain(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     if looks_like_target(word) {
         return Some(format!("to share {word}, say so\n\n  {}", rest("share")));
     }
+    if arguments.get(1).is_some_and(|first| first == "relay") {
+        return Some(format!(
+            "`doorstep relay` has no command {word:?}\n\n  doorstep relay --help shows what there is"
+        ));
+    }
     let command = super::Cli::command();
     let near = command
         .get_subcommands()
@@ -69,6 +74,7 @@ mod tests {
             explained("doorstep frobnicate").unwrap(),
             "there is no command \"frobnicate\"\n\n  doorstep --help shows what there is"
         );
+        assert!(explained("doorstep relay frob").unwrap().contains("doorstep relay --help"));
         assert_eq!(explained("doorstep share --prot 1"), None);
     }
 }

@@ -45,9 +45,14 @@ fn without_help_flag(command: Command) -> Command {
 }
 
 /// Commands that do something, in the order of `doorstep --help`.
-fn leaves(command: &Command) -> Vec<&Command> {
+fn leaves<'c>(command: &'c Command) -> Vec<&'c Command> {
     let commands = command.get_subcommands().filter(|it| it.get_name() != "help");
-    commands.flat_map(|it| if it.has_subcommands() { leaves(it) } else { vec![it] }).collect()
+    let each = |it: &'c Command| {
+        // `relay` does something by itself, too.
+        let itself = (!it.has_subcommands() || it.get_opts().next().is_some()).then_some(it);
+        itself.into_iter().chain(leaves(it)).collect::<Vec<_>>()
+    };
+    commands.flat_map(each).collect()
 }
 
 fn synopsis(command: &Command) -> String {

@@ -74,7 +74,11 @@ pub fn rows(tunnel: &TunnelStatus) -> Vec<Vec<Cell>> {
     };
     let time = tunnel.round_trip_ms.map(|ms| format!("{ms:.0} ms")).unwrap_or_default();
     let mut lent = tunnel.lent.iter().map(|one| match one.address.as_str() {
-        "" => (Cell::new(format!("not: {}", one.problem), WARN), Cell::new(&one.what, PLAIN)),
+        // The details stand in the finding above the table.
+        "" => {
+            let why = one.problem.split(" (").next().unwrap_or_default();
+            (Cell::new(format!("not: {why}"), WARN), Cell::new(&one.what, PLAIN))
+        }
         address => (Cell::new(address, PLAIN), Cell::new(&one.what, PLAIN)),
     });
     let nothing = || (Cell::new(&tunnel.problem, PLAIN), Cell::new("", PLAIN));

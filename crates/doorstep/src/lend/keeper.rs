@@ -103,7 +103,7 @@ impl Keeper {
                 }
                 let gone = self.board.with(way, super::WayStatus::left).unwrap_or_default();
                 let _ = self.news.send(News::StandsBy { way });
-                gone.into_iter().for_each(|address| drop(self.news.send(News::Gone { address })));
+                self.gone(gone);
             }
         }
     }
@@ -131,12 +131,15 @@ impl Keeper {
             }
             AgentEvent::Refused { target: offer, why } => {
                 let words = why.to_string();
+                let never = why.code.retry() == Retry::Never;
                 let all_refused = self.board.with(way, |status| {
                     status.refused(offer, &words);
-                    (status.refused.len() >= self.offers.len(), status.via.clone())
+                    let gone = if never { status.taken_back(offer) } else { None };
+                    (status.refused.len() >= self.offers.len(), status.via.clone(), gone)
                 });
-                let Some((all_refused, via)) = all_refused else { return };
-                let for_good = all_refused && why.code.retry() == Retry::Never;
+                let Some((all_refused, via, gone)) = all_refused else { return };
+                let for_good = all_refused && never;
+                self.gone(gone);
                 let _ = self.news.send(News::Refused { offer, way, via, why });
                 if for_good {
                     self.fail(way);
@@ -153,9 +156,15 @@ impl Keeper {
             AgentEvent::Stopped { why, fix } => {
                 let via = self.board.with(way, |status| status.via.clone()).unwrap_or_default();
                 self.becomes(way, &via, State::Stopped { why, fix });
+                self.gone(self.board.with(way, super::WayStatus::stopped).unwrap_or_default());
                 self.fail(way);
             }
         }
+    }
+
+    /// These addresses lead here no more.
+    fn gone(&self, addresses: impl IntoIterator<Item = String>) {
+        addresses.into_iter().for_each(|address| drop(self.news.send(News::Gone { address })));
     }
 
     fn fail(&mut self, way: usize) {

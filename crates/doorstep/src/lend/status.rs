@@ -81,12 +81,23 @@ impl WayStatus {
         self.refused.push((offer, why.to_owned()));
     }
 
+    /// The address that an offer had and has no more.
+    pub(super) fn taken_back(&mut self, offer: usize) -> Option<String> {
+        let at = self.addresses.iter().position(|(known, _)| *known == offer)?;
+        Some(self.addresses.remove(at).1)
+    }
+
+    /// Nothing is lent any more, and it stays so: the addresses that it had.
+    pub(super) fn stopped(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.addresses).into_iter().map(|(_, address)| address).collect()
+    }
+
     /// Nothing is known of it any more; returns the addresses that it had.
     pub(super) fn left(&mut self) -> Vec<String> {
         self.fares = Fares::StandsBy;
         self.since = SystemTime::now();
         self.refused.clear();
-        std::mem::take(&mut self.addresses).into_iter().map(|(_, address)| address).collect()
+        self.stopped()
     }
 }
 

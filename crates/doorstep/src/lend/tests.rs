@@ -122,7 +122,10 @@ async fn a_way_that_refuses_everything_for_good_makes_room() {
     assert_eq!(next(&mut news).await, "relay-0 connecting");
     fakes.tell(0, online("relay-0"));
     assert_eq!(next(&mut news).await, "relay-0 up as studio");
+    fakes.tell(0, AgentEvent::Lent { target: 0, address: "tcp://a:7".into() });
+    assert_eq!(next(&mut news).await, "0 at tcp://a:7");
     fakes.tell(0, AgentEvent::Refused { target: 0, why: TunnelError::from(Code::NameTaken) });
+    assert_eq!(next(&mut news).await, "gone tcp://a:7");
     assert_eq!(next(&mut news).await, format!("0 refused: {}", Code::NameTaken.text()));
     assert_eq!(next(&mut news).await, "relay-1 connecting");
     fakes.tell(1, AgentEvent::Stopped { why: "revoked".into(), fix: String::new() });

@@ -30,7 +30,7 @@ pub fn notice(via: &str, text: &str) -> Finding {
 /// The one thing to do next; may be empty.
 fn fix(code: Code) -> &'static str {
     match code {
-        Code::NameTaken => "Take another: --name NAME.",
+        Code::NameTaken => "Take another: `--name`, or `tunnel = \"NAME\"` of the site.",
         Code::NameNotAllowed => "Take one that the invitation allows, or ask the relay's owner for another invitation.",
         Code::NameUnproven => "Add the record in the DNS. It is looked up again by itself.",
         Code::BadName => "Names have letters, digits and `-`.",

@@ -31,9 +31,9 @@ pub async fn obey(registry: Option<Registry>, order: RelayOrder) -> Response {
             .stop_name(&name)
             .await
             .map(|host| format!("{host} is switched off, for visitors and for its agent.")),
-        RelayOrder::Start { name } => {
-            registry.start_name(&name).await.map(|host| format!("{host} is on again, as soon as its agent claims it."))
-        }
+        RelayOrder::Start { name } => registry.start_name(&name).await.map(|host| {
+            format!("{host} is on again, once its agent claims it: one that was told of it has to be started again.")
+        }),
         RelayOrder::Forget { name } => {
             registry.forget(&name).await.map(|what| format!("{what} is nobody's now: whoever claims it next has it."))
         }

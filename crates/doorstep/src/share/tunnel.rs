@@ -1,5 +1,6 @@
 //! `share --via`: the share, lent to visitors from everywhere.
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use doorstep_proto::tunnel::Retry;
 use doorstep_tunnel::Sink;
 use doorstep_tunnel::agent::Threads;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use super::proof::{self, Proof};
 use crate::args::ShareArgs;
@@ -197,6 +199,8 @@ impl Follower {
         let mut vias: Vec<String> = Vec::new();
         // Why the last way was given up.
         let mut last = String::new();
+        // Addresses that are being proven: one that is taken back meanwhile is not shown.
+        let mut proving: HashMap<String, AbortHandle> = HashMap::new();
         while let Some(news) = news.recv().await {
             match news {
                 News::State { way, via, state } => {
@@ -211,8 +215,20 @@ impl Follower {
                     let via = vias.get(way).cloned().unwrap_or_default();
                     self.screen.tell(Message::Tunnel(Tunnel { way, via, state: None }));
                 }
-                News::Lent { address, .. } => self.lent(address),
-                News::Gone { address } => self.screen.tell(Message::Gone(address)),
+                News::Lent { address, via, .. } => {
+                    if let Some(finding) = self.nameless(&via, &address) {
+                        self.screen.tell(Message::Finding(finding));
+                    }
+                    if let Some(proof) = self.lent(address.clone()) {
+                        proving.insert(address, proof);
+                    }
+                }
+                News::Gone { address } => {
+                    if let Some(proof) = proving.remove(&address) {
+                        proof.abort();
+                    }
+                    self.screen.tell(Message::Gone(address));
+                }
                 News::Refused { way, via, why, .. } => {
                     let finding = words::refused(&via, &why);
                     if why.code.retry() == Retry::Never {
@@ -231,12 +247,26 @@ impl Follower {
         }
     }
 
+    /// A plain ssh server lends a port, whatever name was asked for.
+    fn nameless(&self, via: &str, address: &str) -> Option<Finding> {
+        let Of::Web { lent, .. } = &self.of else { return None };
+        let unheard = via.starts_with("ssh://") && !lent.name.is_empty() && !address.contains(&lent.name);
+        unheard.then(|| Finding {
+            severity: Severity::Note,
+            blame: Blame::Client,
+            id: "tunnel-nameless",
+            what: format!("{via} lends a port, and no names: --name {} is of no use there.", lent.name),
+            why: String::new(),
+            fix: String::new(),
+        })
+    }
+
     /// An address is told when it answered, or when it is known why it did not.
-    fn lent(&self, address: String) {
+    fn lent(&self, address: String) -> Option<AbortHandle> {
         let screen = self.screen.clone();
         let Of::Web { site, nonce, .. } = &self.of else {
             screen.tell(Message::Address(Address::new(address, Scope::Tunnel)));
-            return;
+            return None;
         };
         site.answers_at(&address);
         let name = host_of(&address).and_then(|host| host.parse::<Hostname>().ok());
@@ -245,7 +275,7 @@ impl Follower {
             tokio::task::spawn_blocking(move || own.want(&name));
         }
         let (connector, nonce) = (self.connector.clone(), nonce.clone());
-        tokio::spawn(async move {
+        let proving = tokio::spawn(async move {
             let proof = proof::of(&connector, &address, &nonce).await;
             screen.tell(Message::Address(Address::new(address.clone(), Scope::Tunnel)));
             match proof {
@@ -254,6 +284,7 @@ impl Follower {
                 Proof::Silent(why) => screen.tell(Message::Finding(silent(&address, &why))),
             }
         });
+        Some(proving.abort_handle())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use doorstep_model::{Hostname, Lent, UpstreamAddr, ip_literal};
+use doorstep_model::{Hostname, Lent, UpstreamAddr, Via, ip_literal};
 use doorstep_tunnel::is_forbidden;
 
 use crate::args::ShareArgs;
@@ -49,6 +49,11 @@ pub fn resolve(args: &ShareArgs) -> Result<Option<Raw>, Failure> {
     if args.via.is_empty() {
         return Err(Failure::new(Code::Usage, format!("{word} needs --via"))
             .because("In this network its own port can be reached already.")
+            .fix(format!("doorstep share {word} --via tun.example.com")));
+    }
+    if kind == Kind::Udp && !args.via.iter().any(|via| matches!(via, Via::Relay { .. })) {
+        return Err(Failure::new(Code::Usage, "UDP goes by a doorstep relay only")
+            .because("ssh and PageKite carry no datagrams.")
             .fix(format!("doorstep share {word} --via tun.example.com")));
     }
     let (host, port) = place_of(word, place)?;
@@ -141,6 +146,7 @@ mod tests {
     fn what_cannot_be_lent_is_told_why() {
         for (line, words) in [
             ("tcp:22", "needs --via"),
+            ("udp:53 --via ssh://a.example", "doorstep relay only"),
             ("tcp:0 --via a.example", "names no port"),
             ("tcp:ssh --via a.example", "names no port"),
             ("--tcp --via a.example", "want a port"),

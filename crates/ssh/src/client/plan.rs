@@ -90,7 +90,8 @@ pub(super) fn plan(style: Option<Style>, targets: &[Target], memory: &Memory) ->
         let stock = style != Some(Style::Lender);
         let (host, port) = match claim {
             Claim::Udp { .. } => {
-                refused.push((target, TunnelError::new(Code::PortNotAllowed, "ssh carries no UDP")));
+                refused
+                    .push((target, TunnelError::new(Code::PortNotAllowed, "ssh carries no UDP; use a doorstep relay")));
                 continue;
             }
             _ if stock => (String::new(), memory.port(target)),

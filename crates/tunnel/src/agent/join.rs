@@ -42,7 +42,7 @@ impl JoinError {
             Self::Line(_) => "Paste the whole line that `doorstep relay invite` printed.",
             Self::Refused(error) => match error.code {
                 Code::InvitationInvalid | Code::InvitationExpired | Code::InvitationUsed => {
-                    "Ask the relay's owner for another one: `doorstep relay invite NAME`."
+                    "Its owner makes one on the relay: `doorstep relay invite NAME`."
                 }
                 Code::UnknownVersion => "Update the older of the two.",
                 _ => "Try again; the invitation is still good.",
@@ -102,7 +102,7 @@ pub fn read(line: &str) -> Result<(Invitation, Vec<u8>), JoinError> {
     let word = line.split_whitespace().next_back().unwrap_or_default().trim_matches(['"', '\'']);
     let bytes = URL_SAFE_NO_PAD
         .decode(word.trim_end_matches('='))
-        .map_err(|_| JoinError::Line("it has other signs in it than letters, digits, - and _".to_owned()))?;
+        .map_err(|_| JoinError::Line("a part of it is missing or changed".to_owned()))?;
     let invitation = Invitation::decode(&bytes).map_err(|error| JoinError::Line(error.to_string()))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     invitation.check_expiry(now).map_err(JoinError::Refused)?;

@@ -23,8 +23,15 @@ impl Registry {
     ///
     /// # Errors
     /// What is wrong with the options, or with the disk.
-    pub async fn invite(&self, options: InviteOptions) -> Result<String, RegistryError> {
+    pub async fn invite(&self, mut options: InviteOptions) -> Result<String, RegistryError> {
         let inner = &*self.0;
+        // Whole names are what people copy: under the relay's domain they are meant, too.
+        let beneath = format!(".{}", inner.options.domain);
+        for pattern in options.names.iter_mut().flatten() {
+            if let Some(label) = pattern.strip_suffix(&beneath) {
+                *pattern = label.to_owned();
+            }
+        }
         let name = agent_name(&options.agent)?;
         let life = options.expires.unwrap_or(INVITATION);
         if life > MAX_INVITATION || life.is_zero() {

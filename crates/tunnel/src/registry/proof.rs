@@ -2,6 +2,7 @@ use std::sync::OnceLock;
 
 use doorstep_net::BoxFuture;
 use hickory_resolver::TokioResolver;
+use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use crate::limits::{CNAMES, PROOF};
@@ -26,6 +27,7 @@ impl SystemLookup {
         match self.resolver()?.lookup(asked, kind).await {
             Ok(lookup) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
             Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+            Err(NetError::NoConnections) => Err("the relay reaches no name server".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -41,7 +41,7 @@ impl Supervisor {
             if let Some(more) = addresses.len().checked_sub(GREETED_SITES).filter(|more| *more > 0) {
                 text += &format!("\n            and {more} more: `doorstep status` has them all");
             }
-            for (address, what) in self.spec.relay.iter().flat_map(relay) {
+            for (address, what) in self.spec.relay.iter().flat_map(|lends| relay(lends, self.https_port())) {
                 text += &format!("\n            {address:<40}  {what}");
             }
             voice.say(&text);
@@ -54,6 +54,13 @@ impl Supervisor {
             "control": self.options.dirs.control(),
             "took_over": took_over,
         }));
+    }
+
+    /// Where names are visited by HTTPS.
+    fn https_port(&self) -> Option<u16> {
+        let mut secure = self.spec.listeners.iter().filter(|listener| listener.tls == TlsPolicy::Sites);
+        let bound = self.sockets.addresses();
+        secure.find_map(|listener| bound.iter().find(|(asked, _)| *asked == listener.address)).map(|(_, at)| at.port())
     }
 
     /// What a worker needs to begin.
@@ -74,9 +81,11 @@ impl Supervisor {
 }
 
 /// What a relay lends, and by which ways agents come.
-fn relay(relay: &RelaySpec) -> Vec<(String, String)> {
+fn relay(relay: &RelaySpec, https: Option<u16>) -> Vec<(String, String)> {
     let domain = &relay.domain;
-    let mut lines = vec![(format!("https://ANY-NAME.{domain}"), "lent to agents, who come by https, too".to_owned())];
+    let port = https.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
+    let mut lines =
+        vec![(format!("https://ANY-NAME.{domain}{port}"), "lent to agents, who come by https, too".to_owned())];
     if !relay.ports.is_empty() {
         let ports = format!("{domain}:{}-{}", relay.ports.start(), relay.ports.end());
         lines.push((ports, "TCP and UDP ports, lent to agents".to_owned()));

@@ -15,6 +15,7 @@ use crate::control::protocol::{
 use crate::control::relay_status::Relay;
 use crate::control::tunnel_status::TunnelStatus;
 use crate::up::link::Question;
+use crate::up::worker::RELAY_NO_AGENTS;
 
 /// What a worker says of itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ impl Supervisor {
         let worker: WorkerStatus = answer.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
         let (apps, jobs) = (self.apps.status().await, self.apps.jobs().await);
         let dirs = &self.options.dirs;
+        // True when it began, and no longer.
+        let has_agents = worker.relay.as_ref().is_some_and(|relay| !relay.agents.is_empty());
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -63,6 +66,7 @@ impl Supervisor {
             findings: self
                 .findings
                 .iter()
+                .filter(|(_, found)| !(has_agents && found.id == RELAY_NO_AGENTS))
                 .map(|(at, found)| Found { seen_at: seconds(*at), ..found.clone() })
                 .collect(),
         };

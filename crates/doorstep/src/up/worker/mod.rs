@@ -22,6 +22,7 @@ use doorstep_sandbox::confine_worker;
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::sync::mpsc;
 
+pub use self::relay::RELAY_NO_AGENTS;
 use self::serving::Serving;
 use super::dirs::Dirs;
 use super::link::{self, FromWorker, PROTOCOL, Reader, Start, ToWorker, Writer};

@@ -99,6 +99,9 @@ pub fn follow(relay: &Relaying, wanted: Wanted, manager: Manager) -> JoinHandle<
     })
 }
 
+/// The note that nobody has joined yet.
+pub const RELAY_NO_AGENTS: &str = "relay-no-agents";
+
 /// Says what has to be done before it is of use: in the DNS, and for the first agent.
 pub async fn advise(relay: Arc<Relaying>, port: Option<u16>, nonce: String, says: Says) {
     let tell = |finding: &Finding| {
@@ -110,7 +113,7 @@ pub async fn advise(relay: Arc<Relaying>, port: Option<u16>, nonce: String, says
         tell(&Finding {
             severity: Severity::Note,
             blame: Blame::Environment,
-            id: "relay-no-agents",
+            id: RELAY_NO_AGENTS,
             what: format!("{domain} lends nothing yet: it knows no agent."),
             why: String::new(),
             fix: "doorstep relay invite laptop   (prints a line to paste on the laptop)".to_owned(),

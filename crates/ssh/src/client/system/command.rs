@@ -75,6 +75,8 @@ pub(super) fn connect(program: &Path, options: &ClientOptions, batch: bool) -> C
 /// `ssh` that does what the plan says, with the sockets of all targets in `folder`.
 pub(super) fn forward(program: &Path, options: &ClientOptions, plan: &Plan, folder: &Path) -> Command {
     let mut command = connect(program, options, true);
+    // Ctrl-C is for doorstep, which lets visitors finish first.
+    command.process_group(0);
     for wish in &plan.wishes {
         let host = if wish.host.is_empty() { "*" } else { &wish.host };
         let listen = match wish.host.as_str() {
