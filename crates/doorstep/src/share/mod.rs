@@ -1,6 +1,7 @@
 //! `doorstep share`: from the command line to a session, and its end.
 
 mod exposed;
+mod lendable;
 mod proof;
 mod raw;
 mod tunnel;
@@ -67,6 +68,9 @@ async fn session(
     log: Option<AccessLog>,
     zone: UtcOffset,
 ) -> Result<ExitCode, Failure> {
+    if !args.via.is_empty() {
+        lendable::check(&target).await?;
+    }
     // While the terminal is free: ssh may have questions.
     let ready = if args.via.is_empty() { None } else { Some(tunnel::prepare(args).await?) };
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

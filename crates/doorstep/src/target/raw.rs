@@ -1,7 +1,7 @@
 //! Targets that are no web apps: a TCP or UDP port, as it is. They are lent through a tunnel and not listened for here.
 
 use std::ffi::OsStr;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use doorstep_model::{Hostname, Lent, UpstreamAddr, Via, ip_literal};
 use doorstep_tunnel::is_forbidden;
@@ -87,8 +87,7 @@ fn place_of(word: &str, place: &str) -> Result<(String, u16), Failure> {
         }
     };
     match ip_literal(host).or_else(|| host.parse().ok()) {
-        Some(ip) if is_forbidden(ip) => Err(Failure::new(Code::Usage, format!("{ip} is never lent"))
-            .because("At such addresses computers of a cloud hand out their own keys.")),
+        Some(ip) if is_forbidden(ip) => Err(never_lent(ip)),
         Some(_) => Ok((host.to_owned(), port)),
         None => match host.parse::<Hostname>() {
             Ok(name) => Ok((name.to_string(), port)),
@@ -108,6 +107,12 @@ fn udp_address(host: &str, port: u16) -> Result<SocketAddr, Failure> {
 
 fn shown(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The refusal for addresses of which [`is_forbidden`] is true.
+pub fn never_lent(ip: IpAddr) -> Failure {
+    Failure::new(Code::Usage, format!("{ip} is never lent"))
+        .because("At such addresses computers of a cloud hand out their own keys.")
 }
 
 #[cfg(test)]
