@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -17,7 +18,6 @@ pub const DOMAIN: &str = "localhost";
 /// A relay that runs.
 pub struct Relay {
     pub server: Server,
-    pub http: u16,
     pub https: u16,
     /// A port that may be leased.
     pub leased: u16,
@@ -51,7 +51,19 @@ impl Relay {
         command.args(["up", "--config"]).arg(&config).env("HOME", &lab.folder);
         let sign = Sign { port: https, tls: true, host: None };
         let server = Server::spawn(command, sign, &config.with_extension("log"))?;
-        Ok(Self { server, http, https, leased, config })
+        Ok(Self { server, https, leased, config })
+    }
+
+    /// Its ports are open a moment before its control socket is.
+    fn invite(&self) -> Result<String> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut command = sh::command(doorstep());
+            match sh::read(command.args(["relay", "invite", "bench", "--config"]).arg(&self.config)) {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
+                said => return said,
+            }
+        }
     }
 
     fn home(&self, lab: &Lab) -> PathBuf {
@@ -84,7 +96,7 @@ impl Relay {
             command.env("HOME", &home).env_remove("XDG_CONFIG_HOME");
             command
         };
-        let said = sh::read(sh::command(doorstep()).args(["relay", "invite", "bench", "--config"]).arg(&self.config))?;
+        let said = self.invite()?;
         let line = said.split_whitespace().skip_while(|word| *word != "join").nth(1).context("no invitation")?;
         sh::read(agent().args(["join", line]))?;
         Ok(agent)
@@ -100,24 +112,27 @@ pub fn start(road: Road, lab: &Lab) -> Result<(Vec<Server>, Door)> {
     let mut agent = relay.admit(lab)?();
     let app = lab.app_port;
     let via = format!("{DOMAIN}:{}", relay.https);
-    agent.args(["share", "--local", "--quiet", "--port", "0", "--via", &via]);
+    agent.arg("share").arg(match road {
+        Road::Port => format!("tcp:127.0.0.1:{app}"),
+        _ => format!("http://127.0.0.1:{app}"),
+    });
+    agent.args(["--quiet", "--via", &via]);
+    if road != Road::Port {
+        agent.args(["--local", "--port", "0"]);
+    }
     let name = Door { port: relay.https, host: format!("bench.{DOMAIN}"), tls: true };
     let door = match road {
         Road::Port => {
-            agent.args([format!("tcp:127.0.0.1:{app}"), "--remote-port".into(), relay.leased.to_string()]);
+            agent.args(["--remote-port", &relay.leased.to_string()]);
             Door::plain(relay.leased)
         }
         Road::EndToEnd => {
-            agent.args([&format!("http://127.0.0.1:{app}"), "--name", "bench", "--e2e", "--directory", "local"]);
-            name
-        }
-        Road::SecureName => {
-            agent.args([&format!("http://127.0.0.1:{app}"), "--name", "bench"]);
+            agent.args(["--name", "bench", "--e2e", "--directory", "local"]);
             name
         }
         _ => {
-            agent.args([&format!("http://127.0.0.1:{app}"), "--name", "bench"]);
-            Door { port: relay.http, tls: false, ..name }
+            agent.args(["--name", "bench"]);
+            name
         }
     };
     let sign = Sign { port: relay.https, tls: true, host: None };
