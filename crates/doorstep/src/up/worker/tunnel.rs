@@ -22,7 +22,7 @@ use crate::control::protocol::Found;
 use crate::control::tunnel_status::{LentStatus, TunnelState, TunnelStatus};
 use crate::lend::ways::ways;
 use crate::lend::{Fares, Lending, LentSite, News, Offer, State, called, host_of, known, seconds_until, words};
-use crate::limits::TUNNEL_TAKEOVER;
+use crate::limits::{LENT_NAMES, TUNNEL_TAKEOVER};
 use crate::up::link::FromWorker;
 
 /// What is lent now, and how it fares.
@@ -242,6 +242,10 @@ impl Follower {
             CertificateSource::Local => CertificateSource::Local,
             _ => CertificateSource::Auto,
         };
+        // A relay that grants another name each time has no more certificates asked for than this.
+        if self.granted.len() >= LENT_NAMES {
+            self.granted.remove(0);
+        }
         self.granted.push(CertRequest {
             site: site.name.clone(),
             names: vec![name],
