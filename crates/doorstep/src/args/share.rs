@@ -83,7 +83,7 @@ pub struct ShareArgs {
     /// A doorstep relay is joined once, with the line that its owner gets by `doorstep relay invite`. For ssh:// any
     /// server will do that you can log in to, and everything in ~/.ssh/config holds. Visitors in this network can come
     /// as before, unless there is --local.
-    #[arg(long, value_name = "RELAY", num_args = 1.., value_delimiter = ',', value_parser = values::via, help_heading = "Internet")]
+    #[arg(long, value_name = "RELAY", num_args = 1, value_delimiter = ',', value_parser = values::via, help_heading = "Internet")]
     pub via: Vec<Via>,
 
     /// The name in the address: blog for https://blog.tun.example.com, or a whole name of your own
