@@ -228,3 +228,14 @@ pub const WAY_DRAIN: Duration = Duration::from_secs(600);
 /// How long a worker that takes over waits until the one before has let go of the names that it was lent. Relays hold
 /// requests for longer.
 pub const TUNNEL_TAKEOVER: Duration = Duration::from_millis(250);
+
+/// Refusals that a relay remembers, and how many of them `doorstep status` shows.
+pub const RELAY_REFUSALS_REMEMBERED: usize = 64;
+pub const RELAY_REFUSALS_SHOWN: usize = 5;
+
+/// Lines about refusals that a relay writes to its log in [`RELAY_REFUSALS_WITHIN`], whoever comes.
+pub const RELAY_REFUSALS_IN_LOG: usize = 20;
+pub const RELAY_REFUSALS_WITHIN: Duration = Duration::from_secs(60);
+
+/// After how long the same refusal is written again.
+pub const RELAY_REFUSALS_AGAIN: Duration = Duration::from_secs(600);

@@ -1,6 +1,6 @@
 //! Composition: a [`Spec`] becomes a running engine. The only place where services, guards and sockets meet.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -35,6 +35,8 @@ pub struct Options {
     pub stop: Stop,
     /// For listeners with a certificate.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Where apps may be.
+    pub allowed: fn(IpAddr) -> bool,
 }
 
 /// A running engine.
@@ -154,7 +156,8 @@ fn services(site: &Site, options: &Options) -> anyhow::Result<Routes> {
             Action::File { path, options } => Arc::new(FileService::open(path, options)?),
             Action::Spool { spool, name } => Arc::new(FileService::named(spool, name)?),
             Action::Proxy(proxy) => {
-                Arc::new(ReverseProxy::new(proxy.clone(), Arc::new(Connector::new()), options.observer.clone()))
+                let connector = Arc::new(Connector::only_to(options.allowed));
+                Arc::new(ReverseProxy::new(proxy.clone(), connector, options.observer.clone()))
             }
             action => anyhow::bail!("{action:?} needs `doorstep up`"),
         };

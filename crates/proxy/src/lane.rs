@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use doorstep_http::{Request, Response};
@@ -77,20 +78,35 @@ impl Lane {
                     let back = Back { home, most_idle: limits::BODY_IDLE, inspect: None };
                     return Ok(respond(request, answer, framing, back));
                 }
-                Err(failure) => upload = repeatable(failure, &request.method, hold, again)?,
+                Err(failure) => {
+                    let broke = failure.is_broken();
+                    upload = repeatable(failure, &request.method, hold, again)?;
+                    if broke {
+                        // Others of the same way may break in this moment.
+                        tokio::time::sleep(limits::LANE_AGAIN).await;
+                    }
+                }
             }
         }
         Err(ProxyError::Closed)
     }
 }
 
-/// The body for another attempt. Safe where the other side cannot have seen the request, or had closed the idle connection
-/// that it was sent by and twice does no more than once (RFC 9110 section 9.2.2).
+/// The body for another attempt. Safe where the other side cannot have seen the request; or where it closed the idle
+/// connection that it was sent by, or the way to it broke, and twice does no more than once (RFC 9110 section 9.2.2).
 fn repeatable(failure: Failure, method: &Method, hold: bool, again: u32) -> Result<Upload, ProxyError> {
-    let unheard = failure.reused && (failure.unsent || (failure.stale && method.is_idempotent()));
+    let stale = failure.stale && (failure.reused || failure.is_broken()) && method.is_idempotent();
+    let unheard = stale || failure.reused && failure.unsent;
     let safe = again < limits::LANE_RETRIES && (unheard || failure.error.is_unheard());
     match failure.upload.rewound(hold) {
         Some(upload) if safe => Ok(upload),
         _ => Err(failure.error),
+    }
+}
+
+impl Failure {
+    /// Whether it was not the other side's own wish: its end would have come in order.
+    fn is_broken(&self) -> bool {
+        matches!(&self.error, ProxyError::Broken(error) if error.kind() == ErrorKind::ConnectionReset)
     }
 }

@@ -11,6 +11,8 @@ pub const LANE_HEAD: Duration = Duration::from_secs(60 * 60);
 pub const LANE_IDLE: usize = 64;
 /// Further attempts at one request on a lane.
 pub const LANE_RETRIES: u32 = 3;
+/// Pause before the next one, where a connection broke.
+pub const LANE_AGAIN: Duration = Duration::from_millis(100);
 /// How long a response may pause. Long, because event streams and long polls pause for as long as nothing happens;
 /// a peer that vanished is noticed by TCP keep-alive, and a visitor who leaves ends the response in any case.
 pub const BODY_IDLE: Duration = Duration::from_secs(12 * 60 * 60);

@@ -64,8 +64,10 @@ pub const AGENT_PROOFS: usize = 4;
 pub const CNAMES: usize = 8;
 /// Leased ports that are tried when one that the agent left open turns out to be in use.
 pub const PORTS_TRIED: usize = 32;
-/// How long a leased port stays bound after its session ended, for the same key to come back to.
+/// How long a leased port stays bound after its session broke, for the same key to come back to.
 pub const PORT_GRACE: Duration = Duration::from_secs(60);
+/// The same after its agent gave it back: a program that takes over from another one claims it in a moment.
+pub const PORT_GIVEN_BACK: Duration = Duration::from_secs(1);
 /// How long a connection to a leased port waits for an agent that is just connecting again.
 pub const PORT_HOLD: Duration = Duration::from_secs(10);
 /// Connections to one leased port that wait so.
@@ -123,6 +125,8 @@ pub const LAST_WORDS: Duration = Duration::from_secs(2);
 pub const CLOSE_LINK: Duration = Duration::from_secs(2);
 /// First and longest wait before a name is claimed again that was refused for the moment.
 pub const CLAIM_AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+/// The longest wait where the relay's owner switched the name off.
+pub const SWITCHED_OFF_AGAIN: Duration = Duration::from_secs(10);
 /// Bytes that are read from a control connection at a time.
 pub const CONTROL_READ: usize = 2048;
 /// Reports of data connections, and of sessions, that wait to be read.

@@ -15,7 +15,20 @@ pub struct Relay {
     pub ports: Option<(u16, u16)>,
     /// Requests that wait for an agent to come back.
     pub waiting: u64,
+    /// How often somebody was not let in, or did not get a name or port, since the relay's start.
+    pub refused: u64,
+    /// The last ones, the latest first, each once.
+    pub refusals: Vec<Refusal>,
     pub agents: Vec<RelayAgent>,
+}
+
+/// Who from where was refused, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refusal {
+    pub what: String,
+    /// Seconds since 1970.
+    pub seen_at: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,6 +77,9 @@ pub fn summary(relay: &Relay) -> String {
     }
     if relay.waiting > 0 {
         text += &format!(", {} requests wait for one to come back", grouped(relay.waiting));
+    }
+    if relay.refused > 0 {
+        text += &format!(", {} refused", grouped(relay.refused));
     }
     text
 }

@@ -36,6 +36,7 @@ fn fix(code: Code) -> &'static str {
         Code::BadName => "Names have letters, digits and `-`.",
         Code::TooManyNames | Code::TooManyPorts => "Lend less, or ask the relay's owner for more.",
         Code::PortTaken | Code::PortNotAllowed => "Leave the port out to get one that is free.",
+        Code::SwitchedOff => "Ask the relay's owner why. It is lent again by itself when it is switched on.",
         Code::Withdrawn => "Ask the relay's owner why.",
         _ => "",
     }

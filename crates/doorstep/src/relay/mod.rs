@@ -14,6 +14,7 @@ mod lanes;
 pub mod orders;
 mod pages;
 mod reachable;
+mod refusals;
 mod settings;
 mod ssh;
 #[cfg(test)]
@@ -35,11 +36,13 @@ use doorstep_net::{Drain, DrainControl, Handler, Patience, TlsSelect};
 use doorstep_tunnel::registry::{AgentLimits, AgentReport, Registry, RegistryOptions, RegistrySettings};
 use doorstep_tunnel::relay::{Relay, RelayOptions};
 use parking_lot::Mutex;
+use tokio::sync::broadcast::error::RecvError;
 
 use self::certificates::Certificates;
 use self::followers::Followers;
 use self::front::Front;
 use self::kites::Kites;
+use self::refusals::Refusals;
 use self::settings::Settings;
 use self::ssh::Gateways;
 use self::tls::{Agents, Select};
@@ -60,6 +63,7 @@ pub struct Relaying {
     kites: Option<Kites>,
     ssh: Gateways,
     followers: Arc<Followers>,
+    refusals: Refusals,
     /// Of agents that came by an upgrade, whose connection the engine has given away.
     drain: (DrainControl, Drain),
 }
@@ -107,7 +111,7 @@ impl Relaying {
         let ssh = Gateways::open(spec, dir, &registry, followers.clone(), ports)?;
         let table = table.clone();
         let mut own =
-            Self { registry, relay, settings, visitors, table, certificates, kites: None, ssh, followers, drain };
+            Self { registry, relay, settings, visitors, table, certificates, kites: None, ssh, followers, refusals: Refusals::default(), drain };
         if spec.pagekite.is_some() {
             let ports = [ports.http, ports.https].into_iter().flatten().collect();
             own.kites = Some(Kites::new(spec, own.registry.clone(), own.table.clone(), ports));
@@ -198,13 +202,28 @@ impl Relaying {
 }
 
 impl Relaying {
+    /// Notes who is refused, for ever, and says what belongs into the log.
+    pub async fn watch(&self, mut say: impl FnMut(String)) {
+        let mut events = self.relay.events();
+        loop {
+            match events.recv().await {
+                Ok(event) => self.refusals.note(&event).into_iter().for_each(&mut say),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
     /// For `doorstep status` and the metrics.
     pub fn status(&self) -> status::Relay {
         let ports = self.registry.ports();
+        let (refused, refusals) = self.refusals.shown();
         status::Relay {
             domain: self.registry.domain().to_string(),
             ports: (!ports.is_empty()).then(|| (*ports.start(), *ports.end())),
             waiting: self.visitors.waiting().count() as u64,
+            refused,
+            refusals,
             agents: self.registry.agents().into_iter().map(agent).collect(),
         }
     }

@@ -86,6 +86,7 @@ async fn session(
         nonce: nonce.clone(),
         stop: stop(over),
         tls: certificate.as_ref().map(|certificate| certificate.config.clone()),
+        allowed: if args.via.is_empty() { |_| true } else { |ip| !doorstep_tunnel::is_forbidden(ip) },
     };
     let running = Running::start(&spec, bound, engine).map_err(|error| not_started(&error))?;
     let mut signals = Signals::listen().map_err(no_resources)?;

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,20 +14,26 @@ use crate::{Io, limits};
 ///
 /// A name is resolved at each connection, and all its addresses are tried. Certificates are verified against the
 /// roots that the upstream names, or that this computer trusts, which are read at the first use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connector {
     tls: tls_client::TlsClients,
+    allowed: fn(IpAddr) -> bool,
 }
 
 impl Connector {
     pub fn new() -> Self {
-        Self::default()
+        Self::only_to(|_| true)
+    }
+
+    /// Connects to these addresses only, whatever a name resolves to.
+    pub fn only_to(allowed: fn(IpAddr) -> bool) -> Self {
+        Self { tls: tls_client::TlsClients::default(), allowed }
     }
 
     async fn open(&self, to: &Upstream, preamble: &[u8]) -> Result<Io, ConnectError> {
         match &to.addr {
             UpstreamAddr::Tcp { host, port } => {
-                let mut stream = race::connect(host, *port).await?;
+                let mut stream = race::connect_tcp(host, *port, self.allowed).await?;
                 prepare(&stream).map_err(|source| ConnectError::Io { address: address(to), source })?;
                 say(&mut stream, preamble, to).await?;
                 if to.tls {
@@ -49,6 +56,12 @@ impl Connector {
     async fn open_within(&self, to: &Upstream, preamble: &[u8], within: Duration) -> Result<Io, ConnectError> {
         let late = || ConnectError::TimedOut { address: address(to), seconds: within.as_secs() };
         timeout(within, self.open(to, preamble)).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+impl Default for Connector {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

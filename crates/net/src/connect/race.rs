@@ -15,11 +15,6 @@ use crate::limits::{CONNECT_ATTEMPT_DELAY, MAX_ADDRESSES};
 /// What `localhost` always means (RFC 6761 section 6.3), whatever the resolver says: development servers bind to either.
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// Connects to the first address of `host` that answers.
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    connect_tcp(host, port, |_| true).await
-}
-
 /// Connects to the first address of `host` that answers, of those that are `allowed`. Not bounded in time.
 ///
 /// # Errors

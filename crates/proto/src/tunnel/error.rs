@@ -92,6 +92,7 @@ codes! {
     LeaseExpired = 48, Later, "the lease ran out";
     Withdrawn = 49, Never, "the relay's owner took this name or port back";
     NotWritten = 50, Later, "the relay could not write this down, so it does not promise it; its owner can see why";
+    SwitchedOff = 51, Later, "the relay's owner has switched this name off";
     UnknownClaim = 60, Later, "the stream is for a name or port that this agent did not claim";
     DialRefused = 61, Later, "the app does not take connections";
     DialTimeout = 62, Later, "the app does not answer";

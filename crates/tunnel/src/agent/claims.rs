@@ -5,7 +5,7 @@ use doorstep_proto::tunnel::{AgentSession, Claim, Code, Grant, Retry, TunnelErro
 use super::board::TargetStatus;
 use super::shared::Shared;
 use crate::AgentEvent;
-use crate::limits::CLAIM_AGAIN;
+use crate::limits::{CLAIM_AGAIN, SWITCHED_OFF_AGAIN};
 
 /// How far each target of a session is.
 pub(super) struct Claims(Vec<State>);
@@ -73,7 +73,9 @@ impl Claims {
         match error.code.retry() {
             Retry::Never => state.refused = true,
             Retry::Later => {
-                let wait = CLAIM_AGAIN.0.saturating_mul(1 << state.refusals.min(16)).min(CLAIM_AGAIN.1);
+                // People wait for what the relay's owner switches on again.
+                let most = if error.code == Code::SwitchedOff { SWITCHED_OFF_AGAIN } else { CLAIM_AGAIN.1 };
+                let wait = CLAIM_AGAIN.0.saturating_mul(1 << state.refusals.min(16)).min(most);
                 state.refusals += 1;
                 state.again = Some(Instant::now() + wait);
             }

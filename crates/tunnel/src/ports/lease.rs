@@ -3,6 +3,7 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use doorstep_net::Quota;
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use super::{bind, tcp, udp};
-use crate::limits::{PORT_GRACE, PORT_HELD};
+use crate::limits::{PORT_GIVEN_BACK, PORT_GRACE, PORT_HELD};
 use crate::registry::Place;
 
 /// The ports that are bound.
@@ -94,12 +95,22 @@ impl Leases {
         })
     }
 
+    /// The session of whoever had it broke: it stays bound for [`PORT_GRACE`].
     pub fn leave_tcp(&self, port: u16) {
-        self.leave((Kind::Tcp, port));
+        self.leave((Kind::Tcp, port), PORT_GRACE);
     }
 
     pub fn leave_udp(&self, port: u16) {
-        self.leave((Kind::Udp, port));
+        self.leave((Kind::Udp, port), PORT_GRACE);
+    }
+
+    /// Whoever had it left in order: it is closed, unless the one who takes over is there already.
+    pub fn give_back_tcp(&self, port: u16) {
+        self.leave((Kind::Tcp, port), PORT_GIVEN_BACK);
+    }
+
+    pub fn give_back_udp(&self, port: u16) {
+        self.leave((Kind::Udp, port), PORT_GIVEN_BACK);
     }
 
     pub fn close_tcp(&self, port: u16) {
@@ -143,7 +154,7 @@ impl Leases {
     }
 
     /// Nobody serves it any more; it stays bound for a while, since whoever comes back must find it free.
-    fn leave(&self, at: (Kind, u16)) {
+    fn leave(&self, at: (Kind, u16), grace: Duration) {
         let open = self.0.open.lock();
         let Some(lease) = open.get(&at) else { return };
         lease.place.leave();
@@ -151,7 +162,7 @@ impl Leases {
         drop(open);
         let leases = self.clone();
         let close = async move {
-            tokio::time::sleep(PORT_GRACE).await;
+            tokio::time::sleep(grace).await;
             let mut open = leases.0.open.lock();
             if open.get(&at).is_some_and(|lease| lease.claims == claims && lease.place.lent().is_none()) {
                 open.remove(&at);

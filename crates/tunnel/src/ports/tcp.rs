@@ -42,9 +42,12 @@ pub(super) async fn serve(
                     None => {
                         // Beyond it, visitors learn at once that nobody is there.
                         let Ok(room) = held.clone().try_acquire_owned() else { continue };
-                        let place = place.clone();
+                        let (place, mut closed) = (place.clone(), closed.clone());
                         tokio::spawn(async move {
-                            let found = tokio::time::timeout(PORT_HOLD, place.returned()).await;
+                            let found = tokio::select! {
+                                found = tokio::time::timeout(PORT_HOLD, place.returned()) => found,
+                                _ = closed.changed() => return,
+                            };
                             drop(room);
                             if let Ok(Found::Lent(lent)) = found {
                                 visit(socket, peer, lent).await;

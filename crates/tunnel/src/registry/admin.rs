@@ -295,7 +295,7 @@ impl Registry {
             if off && let Some((session, id)) = book.claims.serving(&taken) {
                 book.claims.release(session, id);
                 inner.leave(&taken);
-                let error = TunnelError::new(Code::Withdrawn, format!("{host} is switched off"));
+                let error = TunnelError::new(Code::SwitchedOff, host.as_str());
                 let _ = inner.events.send(RegistryEvent::ClaimWithdrawn { session, id, error });
             }
             let change = book.names_ledger.changed(move |book| {
@@ -334,6 +334,11 @@ impl Inner {
             book.sessions.iter().filter(|(_, session)| of(&session.agent.key)).map(|(id, _)| *id).collect();
         for session in sessions {
             self.end_session(&mut book, session);
+        }
+        if book.agents.get(name).is_some_and(AgentRecord::is_revoked) {
+            let owned: Vec<_> = book.claims.owned(owner_id(name)).cloned().collect();
+            // Visitors who wait for it wait in vain.
+            owned.iter().for_each(|taken| self.leave_for_now(taken));
         }
         for key in keys {
             let _ = self.events.send(RegistryEvent::AgentRevoked { key: *key, name: name.clone() });

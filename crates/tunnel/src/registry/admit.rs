@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use doorstep_proto::tunnel::{AgentKey, Code, Invitation, SessionId, TunnelError};
 use tokio::sync::broadcast;
 
-use super::agent::Agent;
+use super::agent::{Agent, is_configured};
 use super::book::{AgentRecord, Book, KeyRecord, SessionRecord, Stage};
 use super::event::RegistryEvent;
 use super::ledger::Written;
@@ -181,6 +181,12 @@ impl Book {
             true => Ok(()),
             false => self.admitted(&agent.key).map(drop),
         }
+    }
+
+    /// Whether an agent of this name may come in.
+    pub(super) fn may_come(&self, name: &str) -> bool {
+        let over = |record: &AgentRecord| record.is_revoked() || record.limits.until.is_some_and(|until| now() >= until);
+        is_configured(name) || self.agents.get(name).is_some_and(|record| !over(record))
     }
 
     fn last_agents_change(&mut self) -> Option<Written> {

@@ -39,11 +39,11 @@ impl Registry {
         })
     }
 
-    /// A claim is over. Its name or port stays the agent's.
+    /// An agent gives a claim back. Its name or port stays its own; but a port is closed, since nobody is just coming back.
     pub fn release(&self, session: SessionId, id: u32) {
         let mut book = self.0.memory.book.lock();
         if let Some(taken) = book.claims.release(session, id) {
-            self.0.leave(&taken);
+            self.0.leave_for_now(&taken);
         }
     }
 
@@ -131,7 +131,7 @@ impl Inner {
             }
             self.not_reserved(host)?;
             if book.stopped.contains(host) {
-                return Err(TunnelError::new(Code::Withdrawn, format!("{host} is switched off")));
+                return Err(TunnelError::new(Code::SwitchedOff, host));
             }
         }
         Ok(wanted)
@@ -355,6 +355,16 @@ impl Inner {
         }
     }
 
+    /// As it asked for.
+    pub(super) fn leave_for_now(&self, taken: &Taken) {
+        match taken {
+            Taken::Name(_) => self.leave(taken),
+            Taken::Tcp(port) => self.leases.give_back_tcp(*port),
+            Taken::Udp(port) => self.leases.give_back_udp(*port),
+        }
+    }
+
+    /// Without a word: whoever loses a connection is back in a moment.
     pub(super) fn leave(&self, taken: &Taken) {
         match taken {
             Taken::Name(host) => {

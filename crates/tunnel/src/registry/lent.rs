@@ -152,10 +152,15 @@ impl Place {
 
     /// Waits until it is anything but away.
     pub async fn returned(&self) -> Found {
+        self.returned_if(|| true).await
+    }
+
+    /// The same, for as long as its agent may come back.
+    pub async fn returned_if(&self, may: impl Fn() -> bool) -> Found {
         loop {
             let changed = self.changed.notified();
             match self.found() {
-                Found::Away { .. } => changed.await,
+                Found::Away { .. } if may() => changed.await,
                 found => return found,
             }
         }

@@ -198,10 +198,10 @@ impl Registry {
 
     /// Waits until the agent of `host` is there again, or it is known that it will not be. Bound it in time.
     pub fn returned(&self, host: &str) -> BoxFuture<'static, Found> {
-        let place = self.0.places.get(host);
+        let (inner, host) = (self.0.clone(), host.to_owned());
         Box::pin(async move {
-            match place {
-                Some(place) => place.returned().await,
+            match inner.places.get(&host) {
+                Some(place) => place.returned_if(|| inner.may_return(&host)).await,
                 None => Found::Unknown,
             }
         })
@@ -210,6 +210,15 @@ impl Registry {
     /// What happens from now on.
     pub fn events(&self) -> broadcast::Receiver<RegistryEvent> {
         self.0.events.subscribe()
+    }
+}
+
+impl Inner {
+    /// Whether the owner of a name may come in at all.
+    fn may_return(&self, host: &str) -> bool {
+        let book = self.memory.book.lock();
+        let owner = book.claims.owner(&Taken::Name(host.to_owned()));
+        owner.and_then(|owner| book.owners.get(&owner)).is_some_and(|name| book.may_come(name))
     }
 }
 

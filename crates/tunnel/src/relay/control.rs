@@ -136,6 +136,7 @@ impl Control {
             }
             Err(error) => {
                 self.relay.tell(RelayEvent::Denied {
+                    from: self.session.from,
                     agent: self.session.agent.name.clone(),
                     claim: describe(&claim),
                     error: error.clone(),

@@ -34,6 +34,7 @@ pub enum RelayEvent {
     },
     /// A name or port was claimed and not granted.
     Denied {
+        from: SocketAddr,
         agent: Arc<str>,
         claim: String,
         error: TunnelError,
@@ -60,8 +61,8 @@ impl fmt::Display for RelayEvent {
             Self::Offline { from, agent, error } => {
                 write!(f, "the session of agent {agent} from {from} is over: {error} (code {})", error.code.number())
             }
-            Self::Denied { agent, claim, error } => {
-                write!(f, "agent {agent} does not get {claim}: {error} (code {})", error.code.number())
+            Self::Denied { from, agent, claim, error } => {
+                write!(f, "agent {agent} from {from} does not get {claim}: {error} (code {})", error.code.number())
             }
         }
     }

@@ -102,6 +102,14 @@ pub fn follow(relay: &Relaying, wanted: Wanted, manager: Manager) -> JoinHandle<
 /// The note that nobody has joined yet.
 pub const RELAY_NO_AGENTS: &str = "relay-no-agents";
 
+/// Lets the log know who is refused.
+pub fn watch(relay: Arc<Relaying>, says: Says) {
+    tokio::spawn(async move {
+        let say = |text| drop(says.send(FromWorker::Told { text }));
+        relay.watch(say).await;
+    });
+}
+
 /// Says what has to be done before it is of use: in the DNS, and for the first agent.
 pub async fn advise(relay: Arc<Relaying>, port: Option<u16>, nonce: String, says: Says) {
     let tell = |finding: &Finding| {

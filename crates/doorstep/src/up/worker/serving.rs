@@ -92,6 +92,7 @@ impl Serving {
         let threads = Arc::default();
         let plane = plane_of(&start, &spec, &engine, (&table, relay.as_deref()), &telemetry, &threads)?;
         let following = relay.as_ref().map(|relay| relay::follow(relay, wanted.clone(), manager.clone()));
+        relay.iter().for_each(|relay| relay::watch(relay.clone(), says.clone()));
         let (generation, privileges, says) = (start.generation, start.privileges, says.clone());
         let tunnels = Tunnels::new(threads, table, manager.clone(), wanted.clone(), says.clone());
         let mut serving = Self {

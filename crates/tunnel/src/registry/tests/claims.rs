@@ -117,12 +117,12 @@ async fn switched_off_switched_on_and_forgotten() {
     assert_eq!(registry.stop_name("blog").await.unwrap(), BLOG);
     let withdrawn = events.try_recv().unwrap();
     assert!(
-        matches!(&withdrawn, RegistryEvent::ClaimWithdrawn { session, id: 1, error } if *session == own && error.code == Code::Withdrawn),
+        matches!(&withdrawn, RegistryEvent::ClaimWithdrawn { session, id: 1, error } if *session == own && error.code == Code::SwitchedOff),
         "{withdrawn:?}"
     );
     assert!(matches!(registry.find(BLOG), Found::Stopped));
     assert!(stream.write_all(b"x").await.is_err());
-    assert_eq!(refused(claim(&registry, own, 2, &agent, &http("blog")).await), Code::Withdrawn);
+    assert_eq!(refused(claim(&registry, own, 2, &agent, &http("blog")).await), Code::SwitchedOff);
     assert!(registry.stop_name("nobodys").await.is_err());
     drop(registry);
     let registry = open(dir.path());

@@ -30,7 +30,7 @@ async fn one_relay_at_a_time_writes() {
     old.retire();
     invited.await.unwrap();
     assert_eq!(refused(claim(&old, session_of_old, 3, &agent, &http("third")).await), Code::NotWritten);
-    assert_eq!(refused(claim(&new, own, 2, &agent, &http("shop")).await), Code::Withdrawn);
+    assert_eq!(refused(claim(&new, own, 2, &agent, &http("shop")).await), Code::SwitchedOff);
     new.authenticate(&late.key).unwrap();
     drop((old, new));
     let last = open(dir.path());

@@ -131,10 +131,10 @@ impl Model {
         let old = self.names.get(&name).copied();
         match (old, granted) {
             (Some((owner, _)), Err(error)) if owner != agent => {
-                let expected = if self.stopped.contains(&name) { Code::Withdrawn } else { Code::NameTaken };
+                let expected = if self.stopped.contains(&name) { Code::SwitchedOff } else { Code::NameTaken };
                 assert_eq!(error.code, expected);
             }
-            (_, Err(error)) if self.stopped.contains(&name) => assert_eq!(error.code, Code::Withdrawn),
+            (_, Err(error)) if self.stopped.contains(&name) => assert_eq!(error.code, Code::SwitchedOff),
             (Some((_, Some((other, _)))), Err(error)) if other == id => assert_eq!(error.code, Code::NameTaken),
             (old, Ok(granted)) => {
                 assert!(old.is_none_or(|(owner, _)| owner == agent), "another's name");
