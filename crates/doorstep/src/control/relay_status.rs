@@ -124,6 +124,7 @@ mod tests {
         let here = RelayAgent { sessions: 1, names: vec!["a".into(), "b".into()], ..RelayAgent::default() };
         let relay = Relay { agents: vec![here.clone(), RelayAgent::default()], waiting: 2, ..relay };
         assert_eq!(summary(&relay), "relay tun.example.com: 1 of 2 agents here, 2 requests wait for one to come back");
+        assert!(summary(&Relay { refused: 3, ..relay }).ends_with(", 3 refused"));
         assert_eq!((lends(&here), lends(&RelayAgent::default())), ("a (+1)".to_owned(), "nothing".to_owned()));
     }
 }

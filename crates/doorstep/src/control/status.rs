@@ -31,6 +31,10 @@ pub fn render(status: &Status, look: Look) -> String {
     page.line(&[Cell::new(summary(status), DIM)]);
     if let Some(relay) = &status.relay {
         page.line(&[Cell::new(relay_status::summary(relay), DIM)]);
+        for one in &relay.refusals {
+            let ago = i64::try_from(one.seen_at).map_or_else(|_| String::new(), |at| from_now(at, look.now));
+            page.line(&[Cell::new(format!("  {} ({ago})", one.what), DIM)]);
+        }
     }
     page.findings(&status.findings);
     page.section(&SITES, &status.sites.iter().map(|site| site_row(site, status)).collect::<Vec<_>>());

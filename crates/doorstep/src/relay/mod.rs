@@ -110,8 +110,19 @@ impl Relaying {
         let followers = Arc::new(Followers::new(observer, relay.clone()));
         let ssh = Gateways::open(spec, dir, &registry, followers.clone(), ports)?;
         let table = table.clone();
-        let mut own =
-            Self { registry, relay, settings, visitors, table, certificates, kites: None, ssh, followers, refusals: Refusals::default(), drain };
+        let mut own = Self {
+            registry,
+            relay,
+            settings,
+            visitors,
+            table,
+            certificates,
+            kites: None,
+            ssh,
+            followers,
+            refusals: Refusals::default(),
+            drain,
+        };
         if spec.pagekite.is_some() {
             let ports = [ports.http, ports.https].into_iter().flatten().collect();
             own.kites = Some(Kites::new(spec, own.registry.clone(), own.table.clone(), ports));

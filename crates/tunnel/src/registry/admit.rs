@@ -185,7 +185,8 @@ impl Book {
 
     /// Whether an agent of this name may come in.
     pub(super) fn may_come(&self, name: &str) -> bool {
-        let over = |record: &AgentRecord| record.is_revoked() || record.limits.until.is_some_and(|until| now() >= until);
+        let over =
+            |record: &AgentRecord| record.is_revoked() || record.limits.until.is_some_and(|until| now() >= until);
         is_configured(name) || self.agents.get(name).is_some_and(|record| !over(record))
     }
 

@@ -188,3 +188,18 @@ async fn a_revoked_agent_stops() {
     let (why, fix) = subject.stopped().await;
     assert!(why.contains("was revoked") && fix.contains("invitation"), "{why} {fix}");
 }
+
+#[tokio::test]
+async fn a_name_that_is_switched_on_again_is_lent_again_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::start(dir.path(), "127.0.0.1:0").await;
+    let mut subject = Subject::start(vec![world.join().await], web(&Arc::new(Echo::default())));
+    subject.lent().await;
+    world.registry.stop_name("blog").await.unwrap();
+    let refused = |event| if let AgentEvent::Refused { why, .. } = event { Some(why.code) } else { None };
+    assert_eq!(subject.event(refused).await, Code::SwitchedOff);
+    assert!(matches!(world.registry.find(BLOG), Found::Stopped));
+    world.registry.start_name("blog").await.unwrap();
+    subject.lent().await;
+    echoes(&mut world.visit(BLOG).await, b"again").await;
+}

@@ -1,6 +1,9 @@
 //! Visitors, the registry, and agents that are engines in this process.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use doorstep_certs::CertTable;
@@ -15,6 +18,7 @@ use doorstep_tunnel::registry::{Agent, AgentLimits, Registry, RegistryOptions};
 use doorstep_tunnel::{Carrier, OpenFailed, Visitor};
 use http::{HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, ReadBuf};
 
 mod whole;
 
@@ -84,6 +88,8 @@ impl Service for Says {
 struct Engines {
     engine: Engine,
     fails: Mutex<Vec<OpenFailed>>,
+    /// Streams that are yet to break without an answer.
+    breaks: AtomicUsize,
     opened: AtomicUsize,
     drain: (DrainControl, Drain),
     /// Each stream is for one request, as with PageKite.
@@ -100,7 +106,8 @@ impl Engines {
         let service: Arc<dyn Service> = Arc::new(Says(says));
         table.add_site(SiteRoutes::new(HostPolicy::Any, vec![(Matcher::any(), service)])).unwrap();
         let engine = Engine::new(table, Arc::new(NoObserver), Limits::default());
-        Self { engine, fails: Mutex::default(), opened: AtomicUsize::new(0), drain: DrainControl::new(), one_each }
+        let (breaks, opened) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { engine, fails: Mutex::default(), breaks, opened, drain: DrainControl::new(), one_each }
     }
 
     fn fail(&self, code: Code, retriable: bool, times: usize) {
@@ -122,6 +129,9 @@ impl Carrier for Engines {
             return Box::pin(async move { Err(failed) });
         }
         self.opened.fetch_add(1, Ordering::Relaxed);
+        if self.breaks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Box::pin(async { Ok(Io::Other(Box::new(tokio::io::join(Breaks, tokio::io::sink())))) });
+        }
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (peer, local, relayed) = (visitor.peer, visitor.local, !self.one_each);
         let info = ConnInfo { peer, local, tls: None, relayed, accepted: Instant::now() };
@@ -130,6 +140,32 @@ impl Carrier for Engines {
         tokio::spawn(async move { engine.handle(conn, drain).await });
         Box::pin(async move { Ok(Io::Other(Box::new(ours))) })
     }
+}
+
+/// A stream whose way to the agent breaks once the request was sent.
+struct Breaks;
+
+impl AsyncRead for Breaks {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+#[tokio::test]
+async fn what_broke_before_an_answer_is_asked_again_where_twice_is_no_more_than_once() {
+    let world = World::new(Duration::ZERO);
+    let ann = Engines::new("ann");
+    world.lend("blog", &agent("ann", AgentLimits::default()), &ann).await;
+    ann.breaks.store(2, Ordering::Relaxed);
+    assert!(world.get("blog.tun.test").await.1.starts_with("ann"));
+    assert_eq!(ann.opened(), 3);
+    let bob = Engines::new("bob");
+    world.lend("shop", &agent("bob", AgentLimits::default()), &bob).await;
+    bob.breaks.store(1, Ordering::Relaxed);
+    let mut order = request("shop.tun.test");
+    order.method = Method::POST;
+    assert_eq!(world.visitors.call(order).await.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(bob.opened(), 1);
 }
 
 #[tokio::test]

@@ -105,6 +105,29 @@ async fn names_that_nobody_gets_and_names_that_some_do() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_an_agent_that_may_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = open(dir.path());
+    let agent = joined_as(&registry, "studio").await;
+    let own = session(&registry, &agent);
+    claim(&registry, own, 1, &agent, &http("blog")).await.unwrap();
+    registry.end_session(own);
+    let waiting = tokio::spawn(registry.returned(BLOG));
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "it may");
+    registry.revoke("studio").await.unwrap();
+    assert!(matches!(waiting.await.unwrap(), Found::Away { .. }));
+    assert!(matches!(registry.returned(BLOG).await, Found::Away { .. }));
+    // Let in again, it is waited for again.
+    let agent = joined_as(&registry, "studio").await;
+    let waiting = tokio::spawn(registry.returned(BLOG));
+    tokio::task::yield_now().await;
+    let own = session(&registry, &agent);
+    claim(&registry, own, 1, &agent, &http("blog")).await.unwrap();
+    assert!(matches!(waiting.await.unwrap(), Found::Lent(_)));
+}
+
+#[tokio::test]
 async fn switched_off_switched_on_and_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let registry = open(dir.path());

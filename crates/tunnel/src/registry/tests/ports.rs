@@ -77,6 +77,36 @@ async fn their_connections_count_among_all_others() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_given_back_is_closed_and_visitors_do_not_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let registry = registry(dir.path(), port..=port);
+    let agent = joined_as(&registry, "studio").await;
+    let own = session(&registry, &agent);
+    claim(&registry, own, 1, &agent, &Claim::Tcp { port }).await.unwrap();
+    assert_eq!(exchange_tcp(port, b"x").await.unwrap(), b"x");
+    registry.release(own, 1);
+    let late = tokio::spawn(exchange_tcp(port, b"late"));
+    tokio::task::yield_now().await;
+    // Another program would have it now.
+    let theirs = loop {
+        match StdListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(theirs) => break theirs,
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    };
+    assert_ne!(late.await.unwrap().ok(), Some(b"late".to_vec()));
+    drop(theirs);
+    assert_eq!(registry.agents()[0].ports, [format!("tcp/{port}")], "it stays its own");
+    claim(&registry, own, 2, &agent, &Claim::Tcp { port }).await.unwrap();
+    assert_eq!(exchange_tcp(port, b"x").await.unwrap(), b"x");
+    registry.revoke("studio").await.unwrap();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn several_runtimes_accept() {
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
