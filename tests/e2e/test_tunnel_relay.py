@@ -141,6 +141,41 @@ def test_a_restart_of_the_relay_keeps_names(relay, share, site):
     assert not visitors.failures, "they waited until the agent was back"
 
 
+def test_a_restart_does_not_wait_for_agents_that_only_rest(relay, share, site):
+    lend(share, relay, site)
+    assert relay.get("blog").status == 200, "so that a stream is kept for the next one"
+    daemon = relay.processes[-1]
+    daemon.terminate()
+    # Half of what requests in flight would be given.
+    assert daemon.wait(15) == 0
+
+
+def test_a_name_that_is_switched_off_and_on_again(relay, share, site):
+    doorstep = lend(share, relay, site)
+    run("relay", "stop", "blog", "--state", relay.state)
+    assert relay.get("blog", timeout=4).status == 410
+    assert "switched this name off" in doorstep.wait_event("warning", id="tunnel-refused")["what"]
+    run("relay", "start", "blog", "--state", relay.state)
+    visitors = Visitors(relay, count=1)
+    visitors.more(1)
+    visitors.stop()
+    assert doorstep.process.poll() is None
+
+
+def test_who_is_refused_is_told_to_the_relays_owner(relay, share, site, tmp_path):
+    lend(share, relay, site).stop()
+    run("relay", "revoke", "studio", "--state", relay.state)
+    # Nobody waits for who may not come back; others are waited for twice as long.
+    assert relay.get("blog", timeout=4).status == 503
+    late = share(site, "--via", relay.domain, "--name", "blog", wait=False)
+    assert "revoked" in late.wait_event("tunnel", state="stopped")["why"]
+    (refusal, *_) = status(relay)["relay"]["refusals"]
+    key = next(word for word in run("relay", "agents", "--json", "--state", relay.state).stdout.split('"') if len(word) == 22)
+    assert "from 127.0.0.1" in refusal["what"] and key in refusal["what"] and "revoked" in refusal["what"]
+    assert refusal["what"] in relay.log
+    assert refusal["what"] in run("status", "--state", relay.state).stdout
+
+
 def test_what_the_command_line_means_can_be_written_down(tmp_path):
     said = subprocess.run(
         [BINARY, "relay", "--domain", "tun.example.com", "--email", "me@example.com", "--ssh", "2222", "--print-config"],

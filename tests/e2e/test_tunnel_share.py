@@ -14,7 +14,7 @@ import pytest
 from harness.authority import Authority
 from harness.lender import Lender, trusting
 from harness.process import PATIENCE, run
-from harness.up import free_ports
+from harness.up import free_ports, is_open
 from harness.visit import request
 
 
@@ -169,6 +169,11 @@ def test_a_port_is_lent_as_it_is(lender, share, tmp_path):
     with socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as visitor:
         assert visitor.recv(100) == b"SSH-2.0-x\r\n"
     assert doorstep.stop() == 0
+    # It left in order: nobody waits for it at a port that stays open.
+    deadline = time.monotonic() + PATIENCE
+    while is_open(int(port)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_datagrams_are_lent(lender, share, tmp_path):
@@ -261,6 +266,8 @@ def test_what_is_not_known_or_makes_no_sense_is_said(tmp_path):
     assert "does not know nobody.example.com yet" in unknown and "doorstep join" in unknown
     assert "did you mean tun.example.com" in words("8000", "--via", "https://tun.example.com")
     assert "needs --via" in words("tcp:22")
+    for metadata in ("http://169.254.169.254", "169.254.169.254:80", "http://[fe80::1]", "tcp:169.254.169.254:80"):
+        assert "is never lent" in words(metadata, "--via", "tun.example.com"), metadata
     assert "--password is for" in words("tcp:22", "--via", "tun.example.com", "--password")
     assert "--remote-port is for" in words("8000", "--via", "tun.example.com", "--remote-port", "80")
 

@@ -239,3 +239,6 @@ pub const RELAY_REFUSALS_WITHIN: Duration = Duration::from_secs(60);
 
 /// After how long the same refusal is written again.
 pub const RELAY_REFUSALS_AGAIN: Duration = Duration::from_secs(600);
+
+/// How long visitors of a site wait that a relay lets in before it says under which name.
+pub const LENT_UNNAMED: Duration = Duration::from_secs(5);

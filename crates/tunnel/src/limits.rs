@@ -139,5 +139,8 @@ pub const JOIN_PAUSE: Duration = Duration::from_millis(500);
 pub const CONN_WAIT: Duration = Duration::from_secs(5);
 /// What a relay has to tell and nobody heard yet; the oldest is lost first.
 pub const RELAY_EVENTS: usize = 1024;
+/// A relay that is about to stop ends sessions that had no streams for so long, and how often it looks.
+pub const DRAINED_IDLE: Duration = Duration::from_secs(3);
+pub const DRAINED_LOOK: Duration = Duration::from_millis(250);
 /// How often a relay looks what a round trip to an agent takes.
 pub const ROUND_TRIP: Duration = Duration::from_secs(10);

@@ -5,6 +5,10 @@ use doorstep_http::{Engine, Observer, RouteTable, SiteRoutes, TableOptions};
 use doorstep_model::{HostPattern, HostPolicy, Hostname};
 use doorstep_net::{BoxFuture, Conn, Drain, Handler};
 use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::limits::LENT_UNNAMED;
 
 use crate::limits::LENT_NAMES;
 
@@ -13,6 +17,8 @@ use crate::limits::LENT_NAMES;
 pub struct LentSite {
     engine: Engine,
     state: Mutex<State>,
+    /// Whether it has a name.
+    named: watch::Sender<bool>,
 }
 
 struct State {
@@ -27,7 +33,7 @@ impl LentSite {
         let hosts = if any_name { HostPolicy::Any } else { HostPolicy::Names(Vec::new()) };
         let state = State { options, site, hosts };
         let engine = Engine::new(state.table(), observer, Limits::default());
-        Self { engine, state: Mutex::new(state) }
+        Self { engine, state: Mutex::new(state), named: watch::Sender::new(any_name) }
     }
 
     /// Visitors reach it at `address`, an URL, from now on.
@@ -42,6 +48,7 @@ impl LentSite {
             }
             names.push(pattern);
             self.engine.set_routes(state.table());
+            self.named.send_replace(true);
         }
     }
 
@@ -74,7 +81,14 @@ impl State {
 
 impl Handler for LentSite {
     fn handle(&self, conn: Conn, drain: Drain) -> BoxFuture<'_, ()> {
-        self.engine.handle(conn, drain)
+        if *self.named.borrow() {
+            return self.engine.handle(conn, drain);
+        }
+        // A relay lets visitors in at once, and may say only then under which name.
+        Box::pin(async move {
+            let _ = timeout(LENT_UNNAMED, self.named.subscribe().wait_for(|named| *named)).await;
+            self.engine.handle(conn, drain).await;
+        })
     }
 }
 

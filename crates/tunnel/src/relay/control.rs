@@ -8,11 +8,12 @@ use doorstep_net::{BoxFuture, Drain};
 use doorstep_proto::tunnel::limits::MAX_DATA_CONNS;
 use doorstep_proto::tunnel::{Claim, Code, RelayInput, RelayOutput, RelaySession, TunnelError};
 use futures_util::FutureExt as _;
+use tokio::time::MissedTickBehavior;
 
 use super::greet::OpenSession;
 use super::session::{Order, Session};
 use super::{Relay, RelayEvent};
-use crate::limits::{EVICTED, ROUND_TRIP};
+use crate::limits::{DRAINED_IDLE, DRAINED_LOOK, EVICTED, ROUND_TRIP};
 use crate::link::{Wire, now};
 use crate::registry::Granted;
 
@@ -32,6 +33,9 @@ pub(super) async fn run(relay: Relay, mut open: OpenSession, wire: Wire, rest: B
     let mut started = std::pin::pin!(drain.started());
     let mut hurried = std::pin::pin!(drain.hurried());
     let (mut going, mut gone) = (false, false);
+    let mut rests = tokio::time::interval(DRAINED_LOOK);
+    rests.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut resting = None;
     open.ended = loop {
         if let Some(ended) = control.settle() {
             break ended;
@@ -48,6 +52,15 @@ pub(super) async fn run(relay: Relay, mut open: OpenSession, wire: Wire, rest: B
             () = &mut started, if !going => {
                 going = true;
                 session.order(|order| order.go_away = true);
+            }
+            now = rests.tick(), if going && !gone => {
+                if session.gauges().streams > 0 {
+                    resting = None;
+                } else if now.duration_since(*resting.get_or_insert(now)) >= DRAINED_IDLE {
+                    // Nobody is served any more, so that nothing is to be waited for.
+                    gone = true;
+                    session.end(TunnelError::new(Code::Done, "the relay has stopped"));
+                }
             }
             () = &mut hurried, if !gone => {
                 gone = true;
