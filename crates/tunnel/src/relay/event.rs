@@ -62,7 +62,7 @@ impl fmt::Display for RelayEvent {
                 write!(f, "the session of agent {agent} from {from} is over: {error} (code {})", error.code.number())
             }
             Self::Denied { from, agent, claim, error } => {
-                write!(f, "agent {agent} from {from} does not get {claim}: {error} (code {})", error.code.number())
+                write!(f, "agent {agent} does not get {claim}, from {from}: {error} (code {})", error.code.number())
             }
         }
     }

@@ -105,7 +105,7 @@ async fn a_name_that_is_switched_off_is_taken_back() {
     agent.granted().await;
     agent.granted().await;
     world.registry.stop_name("blog").await.unwrap();
-    assert_eq!(agent.denied().await.code, Code::Withdrawn);
+    assert_eq!(agent.denied().await.code, Code::SwitchedOff);
     assert!(matches!(world.registry.find(BLOG), Found::Stopped));
     world.lent("notes.tun.example.com").await.open(visitor()).await.unwrap();
 }
