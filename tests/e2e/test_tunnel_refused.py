@@ -129,10 +129,9 @@ class TestNames:
         door = agent.share("http://127.0.0.1:8000", "--name", "blog")
         relay.run("relay", "stop", "blog.tun.test")
         assert visit(world, URL)[0] not in (200, 0)
-        stopped = door.wait_event("tunnel", state="stopped")
-        assert "owner" in stopped["why"], stopped
+        refused = door.wait_event("warning", id="tunnel-refused")
+        assert "owner" in refused["what"], refused
         relay.run("relay", "start", "blog.tun.test")
-        agent.share("http://127.0.0.1:8000", "--name", "blog")
         wait_until(lambda: visit(world, URL) == (200, "app"), "was it let again")
 
 

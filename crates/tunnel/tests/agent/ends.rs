@@ -11,7 +11,8 @@ use crate::relay::{Conduct, Relay};
 
 #[tokio::test]
 async fn a_refusal_for_good_is_the_end_and_says_what_to_do() {
-    for (code, fix) in [(Code::UnknownKey, "invitation"), (Code::RevokedKey, "invitation"), (Code::Replayed, "network")]
+    for (code, fix) in
+        [(Code::UnknownKey, "doorstep join"), (Code::RevokedKey, "doorstep join"), (Code::Replayed, "network")]
     {
         let relay = Relay::start().await;
         relay.behave(Conduct::Refuse(code));

@@ -186,7 +186,7 @@ async fn a_revoked_agent_stops() {
     subject.lent().await;
     world.registry.revoke("studio").await.unwrap();
     let (why, fix) = subject.stopped().await;
-    assert!(why.contains("was revoked") && fix.contains("invitation"), "{why} {fix}");
+    assert!(why.contains("was revoked") && fix.contains("doorstep join"), "{why} {fix}");
 }
 
 #[tokio::test]
