@@ -53,7 +53,7 @@ impl Visitors {
             return self.own.call(request).await;
         }
         let found = match self.registry.find(host(&request)) {
-            Found::Away { since } => self.returned(&host(&request).to_owned(), since).await,
+            Found::Away { since } => self.returned(host(&request), since).await,
             found => found,
         };
         match found {
