@@ -39,7 +39,7 @@ class TestKeys:
         relay.run("relay", "revoke", "studio")
         door = agent.share("http://127.0.0.1:8000", "--name", "blog", wait=False)
         stopped = door.wait_event("tunnel", state="stopped")
-        assert "revoked" in stopped["why"] and "invit" in stopped["fix"], stopped
+        assert "new invitation" in stopped["why"] and "join --replace" in stopped["fix"], stopped
         assert "revoked" in relay.run("relay", "agents").stdout
 
     def test_a_revoked_key_loses_its_names_at_once(self, world, relay):

@@ -17,6 +17,13 @@ pub struct Tunnel {
     pub lent: Vec<Lent>,
 }
 
+impl Tunnel {
+    /// Whether a site is lent.
+    pub fn lends(&self, site: &str) -> bool {
+        self.lent.iter().any(|lent| matches!(lent, Lent::Web(web) if web.site == site))
+    }
+}
+
 /// What it takes to log in by ssh where nobody is there to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshFiles {

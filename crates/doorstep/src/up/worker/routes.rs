@@ -33,7 +33,7 @@ use crate::up::link::FromWorker;
 pub struct Builder {
     telemetry: Arc<Telemetry>,
     answers: Http01Answers,
-    connector: Arc<Connector>,
+    connectors: Connectors,
     uplink: Option<(ByteRate, Uplink)>,
     pools: Kept<CheckedPool>,
     folders: Kept<FolderService>,
@@ -49,6 +49,28 @@ pub struct Builder {
 
 /// Where an app's collected static files are served, shared with the services of each table.
 type StaticFiles = Arc<ArcSwapOption<(String, Arc<dyn Service>)>>;
+
+/// How the sites reach their upstreams.
+struct Connectors {
+    everywhere: Arc<Connector>,
+    /// Never to where clouds hand out keys, whatever a name resolves to: for sites that are lent to the internet.
+    guarded: Arc<Connector>,
+    /// The site at hand is lent.
+    lent: bool,
+}
+
+impl Connectors {
+    fn get(&self) -> Arc<Connector> {
+        if self.lent { self.guarded.clone() } else { self.everywhere.clone() }
+    }
+}
+
+impl Default for Connectors {
+    fn default() -> Self {
+        let guarded = Connector::only_to(|ip| !doorstep_tunnel::is_forbidden(ip));
+        Self { everywhere: Arc::new(Connector::new()), guarded: Arc::new(guarded), lent: false }
+    }
+}
 
 /// A pool, and the task that asks its members how they are, as long as some table needs it.
 struct CheckedPool {
@@ -67,7 +89,7 @@ impl Builder {
         Self {
             telemetry,
             answers,
-            connector: Arc::new(Connector::new()),
+            connectors: Connectors::default(),
             uplink: None,
             pools: Kept::default(),
             folders: Kept::default(),
@@ -108,6 +130,7 @@ impl Builder {
             dynamic: self.relay.as_ref().map(|(relay, _)| relay.hosts()),
         });
         for site in &spec.sites {
+            self.connectors.lent = spec.tunnel.as_ref().is_some_and(|tunnel| tunnel.lends(&site.name));
             let routes = self.site(site, members).with_context(|| format!("site {}", site.name))?;
             table.add_site(routes)?;
         }
@@ -215,7 +238,7 @@ impl Builder {
     }
 
     fn proxy(&self, proxy: Proxy) -> Arc<dyn Service> {
-        Arc::new(ReverseProxy::new(proxy, self.connector.clone(), self.telemetry.clone()))
+        Arc::new(ReverseProxy::new(proxy, self.connectors.get(), self.telemetry.clone()))
     }
 
     fn pool(&mut self, pool: &Pool, members: &mut AppMembers) -> anyhow::Result<Arc<PoolService>> {
@@ -223,8 +246,8 @@ impl Builder {
             Members::App(app) => Some(members.of(app)),
             Members::Fixed(_) => None,
         };
-        let (connector, telemetry) = (self.connector.clone(), self.telemetry.clone());
-        let checked = self.pools.get(&format!("{pool:?}"), || {
+        let (connector, telemetry) = (self.connectors.get(), self.telemetry.clone());
+        let checked = self.pools.get(&format!("{} {pool:?}", self.connectors.lent), || {
             let membership = membership.unwrap_or_else(|| match &pool.members {
                 Members::Fixed(fixed) => Membership::fixed(fixed),
                 Members::App(_) => Membership::new(),
