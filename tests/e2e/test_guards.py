@@ -11,6 +11,8 @@ import time
 import urllib.parse
 
 import pytest
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.ui import WebDriverWait
 
 from harness.browser import errors, screenshot
 from harness.process import PATIENCE
@@ -46,6 +48,11 @@ def cookie_of(answer):
     return answer.headers["Set-Cookie"].split(";")[0]
 
 
+def seen(page, condition):
+    """A form's answer comes when it comes."""
+    WebDriverWait(page, PATIENCE).until(lambda _: condition())
+
+
 # Password
 
 
@@ -57,17 +64,19 @@ def test_a_person_logs_in_and_comes_to_what_was_asked_for(share, folder, browser
     screenshot(page, "login")
     page.find_element("name", "user").send_keys("ann")
     page.find_element("name", "password").send_keys("guess\n")
-    assert "do not match" in page.page_source
+    seen(page, lambda: "do not match" in page.page_source)
     screenshot(page, "login-wrong")
     assert page.find_element("name", "user").get_attribute("value") == "ann"
     page.find_element("name", "password").send_keys("s3cret & more\n")
-    assert page.current_url == door.url + "/notes.txt"
+    seen(page, lambda: page.current_url == door.url + "/notes.txt")
     assert "the secret notes" in page.page_source
     page.get(door.url + "/")
     assert "notes.txt" in page.page_source, "the browser remembers"
     page.get(door.url + "/.doorstep/logout")
     screenshot(page, "logout")
-    page.find_element("css selector", "button").click()
+    button = page.find_element("css selector", "button")
+    button.click()
+    WebDriverWait(page, PATIENCE).until(staleness_of(button))
     page.get(door.url + "/notes.txt")
     assert "the secret notes" not in page.page_source
     complaints = [line for line in errors(page) if "401" not in line and "favicon.ico" not in line]
