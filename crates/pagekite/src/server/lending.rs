@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use doorstep_net::BoxFuture;
 use doorstep_proto::tunnel::{Claim, SessionId, TunnelError};
-use doorstep_tunnel::Carrier;
-use doorstep_tunnel::registry::{Agent, AgentLimits, Registry};
+use doorstep_tunnel::registry::{Admission, Agent, AgentLimits, Registry};
+use doorstep_tunnel::{Carrier, OpenFailed};
 use parking_lot::Mutex;
 
 use crate::limits::MAX_OWNERS;
@@ -26,6 +26,12 @@ pub trait LendingSession: Send + Sync {
     /// # Errors
     /// With the code of what is against it.
     fn claim(&self, id: u32, claim: Claim, carrier: Arc<dyn Carrier>) -> BoxFuture<'_, Result<(), TunnelError>>;
+
+    /// Leave for a visitor of a raw kite of `host`, which is no claim.
+    ///
+    /// # Errors
+    /// With the code of what is against it.
+    fn admit(&self, host: &str) -> Result<Admission, OpenFailed>;
 }
 
 /// A relay's registry: each name of the configuration is an agent there, called `pagekite/NAME`.
@@ -91,6 +97,10 @@ impl LendingSession for Held {
             let granted = self.registry.claim(self.session, id, &self.agent, &claim, carrier).await;
             granted.map(drop)
         })
+    }
+
+    fn admit(&self, host: &str) -> Result<Admission, OpenFailed> {
+        self.registry.admit(&self.agent, host)
     }
 }
 

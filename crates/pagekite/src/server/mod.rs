@@ -70,6 +70,7 @@ struct Table {
 /// A back-end's tunnel, as others need it.
 struct Live {
     link: Link<FrontEnd>,
+    flying: Arc<carrier::Flying>,
     peer: SocketAddr,
 }
 

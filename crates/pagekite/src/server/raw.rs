@@ -3,10 +3,13 @@ use std::sync::Arc;
 
 use doorstep_net::{ConnInfo, Drain, Io};
 use doorstep_proto::pagekite::{CONNECT_ANSWER, Connect, Opening};
+use doorstep_proto::tunnel::Code;
+use doorstep_tunnel::registry::Admission;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::time::timeout;
 
 use super::Server;
+use super::carrier::Flying;
 use super::session::say_and_go;
 use crate::limits::{FAREWELL, OPEN};
 
@@ -24,13 +27,24 @@ pub(super) async fn visitor(
         let table = server.0.table.lock();
         let protocols = ["raw", "https"].into_iter().take(if *port == 443 { 2 } else { 1 });
         let mut found = protocols.filter_map(|protocol| Some((protocol, table.sessions.find(protocol, host, *port)?)));
-        found.find_map(|(protocol, session)| Some((protocol, table.live.get(session)?.link.clone())))
+        found.find_map(|(protocol, session)| {
+            let live = table.live.get(session)?;
+            Some((protocol, live.link.clone(), live.flying.clone()))
+        })
     };
-    let Some((protocol, link)) = found else {
+    let Some((protocol, link, flying)) = found else {
         let why = format!("No back-end is here for port {port} of {host}. Is pagekite running there?");
         let answer = refusal("503 Service Unavailable", &why);
         let _ = timeout(FAREWELL, say_and_go(&mut io, answer.as_bytes())).await;
         return;
+    };
+    let admission = match admit(server, &flying, host) {
+        Ok(admission) => admission,
+        Err(code) => {
+            let answer = refusal("503 Service Unavailable", &format!("Not now: {code}."));
+            let _ = timeout(FAREWELL, say_and_go(&mut io, answer.as_bytes())).await;
+            return;
+        }
     };
     let opening = Opening {
         protocol: protocol.to_owned(),
@@ -47,6 +61,7 @@ pub(super) async fn visitor(
         let _ = timeout(FAREWELL, say_and_go(&mut io, answer.as_bytes())).await;
         return;
     };
+    let mut stream = admission.meter(Io::Other(Box::new(stream)), false);
     let carry = async {
         io.write_all(CONNECT_ANSWER).await?;
         io.flush().await?;
@@ -57,6 +72,13 @@ pub(super) async fn visitor(
         _ = carry => {}
         () = drain.hurried() => {}
     }
+}
+
+/// Leave for one more stream, within what the kite's owner may use.
+fn admit(server: &Server, flying: &Flying, host: &str) -> Result<Admission, Code> {
+    let owner = server.0.names.lock().owner(host).ok_or(Code::Withdrawn)?;
+    let session = flying.session(&owner, server.0.lending.as_ref()).map_err(|error| error.code)?;
+    session.admit(host).map_err(|failed| failed.code)
 }
 
 /// An answer in words, for people and their programs.

@@ -61,9 +61,9 @@ impl Server {
         let options = self.front_end_options(&session);
         let link = Link::new(|now| FrontEnd::new(options, crate::random(), now));
         link.with(|machine, _| machine.receive(&early, unix()));
-        let live = Live { link: link.clone(), peer: info.peer };
-        self.0.table.lock().live.insert(session.clone(), live);
         let flying = Arc::new(Flying::new(link.clone(), info.peer));
+        let live = Live { link: link.clone(), flying: flying.clone(), peer: info.peer };
+        self.0.table.lock().live.insert(session.clone(), live);
         let leaving = Leaving { server: self.clone(), session: session.clone(), flying: flying.clone() };
         notice_silence(&io);
         let mut driver = Driver::new(link.clone(), io);

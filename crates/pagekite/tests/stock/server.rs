@@ -96,6 +96,27 @@ async fn half_closed_visitors_are_answered() {
     assert!(answer == [b"all of it: ", &sent[..]].concat(), "{} bytes", answer.len());
 }
 
+/// Visitors of raw kites are counted as all others of the name's, and go when it is switched off.
+#[tokio::test]
+async fn raw_kites_are_held_to_the_limits_of_their_name() {
+    let relay = Relay::start().await;
+    let _stock = Stock::back_end(relay.port, &[service("raw/22", app::start().await), service("http", 1)], &[]);
+    let lent = relay.until_flown(DOMAIN).await;
+    let mut visitor = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
+    visitor.write_all(&connect(DOMAIN, 22)).await.unwrap();
+    read_until(&mut visitor, b"\r\n\r\n").await;
+    assert_eq!(lent.agent.meter.usage().streams, 1);
+
+    relay.registry.stop_name(DOMAIN).await.unwrap();
+    let refused = exchange(relay.port, connect(DOMAIN, 22)).await;
+    assert!(refused.starts_with(b"HTTP/1.1 503"), "{:?}", String::from_utf8_lossy(&refused));
+    visitor.write_all(&content(300_000)).await.ok();
+    visitor.shutdown().await.ok();
+    let mut answer = Vec::new();
+    visitor.read_to_end(&mut answer).await.ok();
+    assert!(answer.len() < 300_000, "{} bytes came back through a name that is switched off", answer.len());
+}
+
 #[tokio::test]
 async fn one_who_does_not_read_holds_up_nobody() {
     let relay = Relay::start().await;

@@ -9,6 +9,7 @@ use doorstep_proto::tunnel::{Claim, Code, SessionId};
 use tokio::sync::Notify;
 
 use super::agent::Agent;
+use super::meter::StreamPass;
 use super::metered::Metered;
 use super::now;
 use crate::carrier::{Carrier, OpenFailed, Visitor};
@@ -58,16 +59,12 @@ impl Lent {
     fn open_by(self: &Arc<Self>, visitor: Visitor, datagrams: bool) -> BoxFuture<'static, Result<Io, OpenFailed>> {
         let lent = self.clone();
         Box::pin(async move {
-            // Sessions go on; what they lend does not.
-            if lent.agent.limits.until.is_some_and(|until| now() >= until) {
-                return Err(OpenFailed { code: Code::RevokedKey, retriable: false });
-            }
-            let pass = lent.agent.meter.stream().ok_or(OpenFailed { code: Code::TooManyStreams, retriable: true })?;
+            let admission = Admission::of(&lent.agent, lent.place.clone())?;
             let io = match datagrams {
                 false => lent.carrier.open(lent.id, visitor).await?,
                 true => lent.carrier.open_datagrams(lent.id, visitor).await?,
             };
-            Ok(Io::Other(Box::new(Metered::new(io, pass, lent.place.clone(), datagrams))))
+            Ok(admission.meter(io, datagrams))
         })
     }
 
@@ -86,6 +83,31 @@ impl Lent {
     /// After how long the agent may have another one: for `Retry-After`.
     pub fn request(&self) -> Result<(), Duration> {
         self.agent.meter.request()
+    }
+}
+
+/// Leave for one more of an agent's streams, which is counted until this, or the stream it was used for, is dropped.
+pub struct Admission {
+    pass: StreamPass,
+    place: Arc<Place>,
+}
+
+impl Admission {
+    pub(super) fn of(agent: &Agent, place: Arc<Place>) -> Result<Self, OpenFailed> {
+        if place.is_stopped() {
+            return Err(OpenFailed { code: Code::SwitchedOff, retriable: false });
+        }
+        // Sessions go on; what they lend does not.
+        if agent.limits.until.is_some_and(|until| now() >= until) {
+            return Err(OpenFailed { code: Code::RevokedKey, retriable: false });
+        }
+        let pass = agent.meter.stream().ok_or(OpenFailed { code: Code::TooManyStreams, retriable: true })?;
+        Ok(Self { pass, place })
+    }
+
+    /// The stream, slowed down to the agent's rate, and cut when the name is switched off.
+    pub fn meter(self, io: Io, datagrams: bool) -> Io {
+        Io::Other(Box::new(Metered::new(io, self.pass, self.place, datagrams)))
     }
 }
 

@@ -44,7 +44,7 @@ pub use admin::parse_ssh_key;
 pub use agent::{Agent, AgentLimits, fingerprint};
 pub use error::RegistryError;
 pub use event::RegistryEvent;
-pub use lent::{Found, Lent};
+pub use lent::{Admission, Found, Lent};
 pub use meter::{Meter, StreamPass, Usage};
 pub use options::{InviteOptions, RegistryOptions};
 pub use proof::{DomainLookup, SystemLookup};
@@ -54,6 +54,7 @@ pub use settings::RegistrySettings;
 pub(crate) use agent::sha256;
 pub(crate) use lent::Place;
 
+use crate::OpenFailed;
 use crate::identity::RelayIdentity;
 use crate::limits::{AGENT_NAME, EVENTS, PROOFS};
 use crate::ports::Leases;
@@ -189,6 +190,15 @@ impl Registry {
             Some(place) => place.found(),
             None => Found::Unknown,
         }
+    }
+
+    /// Leave for a stream to `agent` that is not opened by a claim, under a name that may or may not be known here.
+    ///
+    /// # Errors
+    /// The name is switched off, or the agent has all the streams it may have, or its time is over.
+    pub fn admit(&self, agent: &Agent, host: &str) -> Result<Admission, OpenFailed> {
+        let place = self.0.places.get(host).unwrap_or_else(|| Arc::new(Place::new(host.into())));
+        Admission::of(agent, place)
     }
 
     /// Whose TLS does not end at the relay, by server name. Takes no lock.
