@@ -1,5 +1,7 @@
-"""Many agents with a name each, many slow visitors and a fast one. 1,000 and 500 of them with DOORSTEP_LOAD=100000, a tenth by default."""
+"""Many agents with a name each, many slow visitors and a fast one. 1,000 and 500 of them with DOORSTEP_LOAD=100000
+(and 32,000 descriptors), a tenth by default."""
 
+import resource
 import statistics
 import subprocess
 import time
@@ -22,7 +24,9 @@ def crowd(world):
         build = ["cargo", "build", "--quiet", "--package", "doorstep-tunnel", "--example", "crowd"]
         subprocess.run(build + ["--release"] * ("release" in BINARY.parts), check=True, cwd=CROWD.parents[3])
     app(world)
-    count = scaled(1000)
+    # They all come from the router's one address, with up to three connections each; an address may have a quarter of those
+    # that the relay has descriptors for, two to each.
+    count = min(scaled(1000), resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 32)
     keys = world.folder / "crowd.keys"
     agents = subprocess.run([CROWD, "keys", keys, str(count)], check=True, capture_output=True, text=True).stdout
     relay = Relay(world, agents=agents)
