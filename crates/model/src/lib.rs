@@ -5,6 +5,7 @@
 //! [`Spec`], and one engine makes it true.
 
 mod backoff;
+mod change;
 mod finding;
 mod hostname;
 mod login_hash;
@@ -12,6 +13,7 @@ mod secret;
 pub mod spec;
 
 pub use backoff::Backoff;
+pub use change::{Change, Ledger, LedgerFuture, MappingChange, RecordChange};
 pub use finding::{Blame, Finding, Severity};
 pub use hostname::{Hostname, HostnameError, ip_literal};
 pub use login_hash::{Htpasswd, HtpasswdError, LoginHash, LoginHashError, read_htpasswd};

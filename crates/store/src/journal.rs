@@ -3,6 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use doorstep_model::Change;
 use serde::{Deserialize, Serialize};
 
 use crate::{make_private_dir, read_private, write_private};
@@ -14,18 +15,6 @@ pub struct Journal {
     path: PathBuf,
     content: Content,
     _lock: File,
-}
-
-/// A change of this computer, with what it takes to undo it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Change {
-    /// A file was written where none was, or over one of ours.
-    File { path: PathBuf, text: String },
-    /// A unit was enabled and started, with the computer's systemd or a user's.
-    Unit { name: String, of_user: bool },
-    /// A user was made.
-    User { name: String },
 }
 
 /// A change, and when it was made.

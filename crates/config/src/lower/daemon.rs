@@ -42,7 +42,13 @@ pub(super) fn listeners(context: &mut Context<'_>, file: &Table, sites: &[Site],
                 context.error("said-twice", &node.place, format!("{address} is listened on already"));
                 continue;
             }
-            listeners.push(Listener { address, tls: policy.clone(), max_connections, proxy_from: proxy_from.clone() });
+            listeners.push(Listener {
+                address,
+                tls: policy.clone(),
+                max_connections,
+                proxy_from: proxy_from.clone(),
+                map: false,
+            });
         }
     }
     if let (true, Some(entry)) =

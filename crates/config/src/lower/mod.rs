@@ -38,7 +38,7 @@ pub(crate) fn spec(context: &mut Context<'_>, file: &Table) -> Spec {
     }
     let tunnel = tunnel::tunnel(context, file, &sites);
     let daemon = daemon::daemon(context, file);
-    Spec { listeners, sites, apps, jobs, issuance, relay, daemon, tunnel }
+    Spec { listeners, sites, apps, jobs, issuance, relay, daemon, tunnel, ..Spec::default() }
 }
 
 impl Table {

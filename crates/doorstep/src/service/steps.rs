@@ -163,6 +163,8 @@ impl Step {
             Change::File { path, .. } => vec![Self::Remove(path.clone())],
             Change::User { name } => vec![Self::RemoveUser(name.clone())],
             Change::Unit { name, of_user } => vec![Self::Disable { unit: name.clone(), of_user: *of_user }],
+            // Undone by talking to a gateway or a provider, not by a step on this computer.
+            Change::Mapping(_) | Change::Record(_) => Vec::new(),
         }
     }
 }

@@ -68,6 +68,10 @@ fn words(change: &Change) -> String {
         Change::Unit { name, of_user: false } => format!("enabled {name}"),
         Change::Unit { name, of_user: true } => format!("enabled {name} of this user"),
         Change::User { name } => format!("made the user {name}"),
+        Change::Mapping(mapping) => {
+            format!("had port {} of {} opened for {}", mapping.external_port, mapping.gateway, mapping.internal)
+        }
+        Change::Record(record) => format!("set {} {} at {}", record.name, record.record, record.provider),
     }
 }
 

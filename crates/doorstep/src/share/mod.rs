@@ -235,7 +235,7 @@ fn spec(args: &ShareArgs, target: &Target, choice: &Choice, password: Option<Pas
     let listeners = choice
         .addresses
         .iter()
-        .map(|&address| Listener { address, tls: tls.clone(), max_connections, proxy_from: Vec::new() })
+        .map(|&address| Listener { address, tls: tls.clone(), max_connections, proxy_from: Vec::new(), map: false })
         .collect();
     let rate = (args.max_rate.is_some() || args.max_total_rate.is_some()).then(|| ByteRate {
         per_client: args.max_rate.unwrap_or(u64::MAX),

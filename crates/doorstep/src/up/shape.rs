@@ -91,7 +91,13 @@ pub type Identities = Vec<(PathBuf, Option<(u64, u64)>)>;
 
 /// Every socket that the worker needs, those of the metrics and of other tunnels than doorstep's own included.
 pub fn listeners(spec: &Spec) -> Vec<Listener> {
-    let plain = |address| Listener { address, tls: TlsPolicy::Plain, max_connections: None, proxy_from: Vec::new() };
+    let plain = |address| Listener {
+        address,
+        tls: TlsPolicy::Plain,
+        max_connections: None,
+        proxy_from: Vec::new(),
+        map: false,
+    };
     let relay = spec.relay.iter();
     let tunnels = relay.flat_map(|relay| relay.ssh.iter().chain(relay.pagekite.iter().flat_map(|kites| &kites.listen)));
     let others = spec.daemon.metrics.iter().chain(tunnels).map(|address| plain(*address));

@@ -78,7 +78,7 @@ pub enum ChallengeKind {
 }
 
 /// Where TXT records can be put.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsProvider {
     /// `rfc2136`, `cloudflare`, `desec`, … as [`crate::DNS_PROVIDERS`] lists them.
     pub kind: String,

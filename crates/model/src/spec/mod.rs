@@ -6,6 +6,7 @@ mod daemon;
 mod dns;
 mod filter;
 mod guard;
+mod outside;
 mod pool;
 mod relay;
 mod route;
@@ -19,6 +20,7 @@ pub use daemon::{AccessLogSpec, Daemon, Deadlines, LogFormat, LogTarget, Rotatio
 pub use dns::{DNS_PROVIDERS, DnsKind};
 pub use filter::{Compression, CorsPolicy, ErrorPage, Filters, HeaderEdit, Hsts, Rewrite};
 pub use guard::{ByteRate, ForwardAuth, Guards, Logins, Password, RequestRate};
+pub use outside::{AddressSources, DynamicDns};
 pub use pool::{
     Balance, HashKey, HealthCheck, Member, Members, PassiveHealth, Pool, PoolQueue, ProxyHeader, Retries, Timeouts,
     Upstream, UpstreamAddr, UpstreamProtocol,
@@ -45,4 +47,8 @@ pub struct Spec {
     pub daemon: Daemon,
     /// What is lent to visitors from elsewhere.
     pub tunnel: Option<Tunnel>,
+    /// Names that are kept leading here, each group with its provider.
+    pub dns: Vec<DynamicDns>,
+    /// Who may be asked for this computer's public address, besides its gateway and the relays of `tunnel`.
+    pub addresses: AddressSources,
 }

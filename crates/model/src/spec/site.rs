@@ -15,6 +15,8 @@ pub struct Listener {
     /// Connections from these peers begin with a PROXY protocol header (v1 or v2), which says who the client is.
     /// From all others such a header is a malformed request.
     pub proxy_from: Vec<IpNet>,
+    /// The router is asked to send this port's visitors here (UPnP, NAT-PMP, PCP), and its firewall to let IPv6 through.
+    pub map: bool,
 }
 
 /// How a listener speaks TLS.

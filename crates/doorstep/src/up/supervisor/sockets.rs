@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn listener(address: SocketAddr) -> Listener {
-        Listener { address, tls: TlsPolicy::Plain, max_connections: None, proxy_from: Vec::new() }
+        Listener { address, tls: TlsPolicy::Plain, max_connections: None, proxy_from: Vec::new(), map: false }
     }
 
     #[test]
