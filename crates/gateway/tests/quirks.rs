@@ -70,6 +70,11 @@ impl Case {
     }
 }
 
+/// Each case with a router of its own, at the same time: most of it is waiting for protocols that nobody speaks.
+async fn all<T, F: Future<Output = ()>>(cases: impl IntoIterator<Item = T>, run: impl Fn(T) -> F) {
+    futures_util::future::join_all(cases.into_iter().map(run)).await;
+}
+
 #[tokio::test]
 async fn an_ordinary_router_maps_and_forgets_when_told() {
     let mut case = Case::new(Quirks::default(), 8080, 443).await;
@@ -92,7 +97,7 @@ async fn leases_are_what_the_router_grants() {
         (Quirks { no_permanent: true, ..Quirks::default() }, Some(3600)),
         (Quirks { week_only: true, ..Quirks::default() }, Some(604_800)),
     ];
-    for (quirks, lease) in ladder {
+    all(ladder, |(quirks, lease)| async move {
         let mut case = Case::new(quirks.clone(), 8080, 8080).await;
         assert_eq!(case.mapped().await.lease, lease.map(Duration::from_secs), "{quirks:?}");
         if lease.is_none() {
@@ -100,7 +105,8 @@ async fn leases_are_what_the_router_grants() {
             assert_eq!(change.ends_at, None, "the journal knows that it does not end by itself");
         }
         case.leaves_nothing().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -113,13 +119,14 @@ async fn another_port_is_taken_where_the_wished_one_cannot_be_had() {
         (Quirks { upnp: false, nat_pmp: true, other_port: Some(40_001), ..Quirks::default() }, 40_001),
         (Quirks { upnp: false, pcp: true, other_port: Some(40_002), ..Quirks::default() }, 40_002),
     ];
-    for (quirks, external) in router {
+    all(router, |(quirks, external)| async move {
         let mut case = Case::new(quirks.clone(), 8080, 443).await;
         assert_eq!(case.mapped().await.external, external, "{quirks:?}");
         let [Change::Mapping(change)] = &case.notebook.standing()[..] else { panic!() };
         assert_eq!(change.external_port, external);
         case.leaves_nothing().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -133,28 +140,32 @@ async fn a_protocol_that_grants_the_wished_port_is_preferred() {
 
 #[tokio::test]
 async fn ours_is_taken_over_and_nobody_elses() {
-    for (description, client, internal, taken_over) in [
-        ("doorstep", "127.0.0.1", 9999, true),
-        ("doorstep", "192.168.1.99", 9999, false),
-        ("game", "127.0.0.1", 9999, false),
-    ] {
-        let device = Device::start(Quirks::default()).await;
-        let before = Mapping {
-            protocol: "TCP".into(),
-            external: 443,
-            client: client.into(),
-            internal,
-            description: description.into(),
-            lease: 0,
-        };
-        device.with(|memory| memory.mappings.push(before.clone()));
-        let mut case = Case::with(device, Notebook::default(), 8080, 443);
-        assert_eq!(case.mapped().await.external == 443, taken_over, "{before:?}");
-        let notebook = case.notebook.clone();
-        case.mapper.leave(PATIENCE).await;
-        assert_eq!(case.device.mappings(), if taken_over { vec![] } else { vec![before] });
-        assert_eq!(notebook.standing(), []);
-    }
+    all(
+        [
+            ("doorstep", "127.0.0.1", 9999, true),
+            ("doorstep", "192.168.1.99", 9999, false),
+            ("game", "127.0.0.1", 9999, false),
+        ],
+        |(description, client, internal, taken_over)| async move {
+            let device = Device::start(Quirks::default()).await;
+            let before = Mapping {
+                protocol: "TCP".into(),
+                external: 443,
+                client: client.into(),
+                internal,
+                description: description.into(),
+                lease: 0,
+            };
+            device.with(|memory| memory.mappings.push(before.clone()));
+            let mut case = Case::with(device, Notebook::default(), 8080, 443);
+            assert_eq!(case.mapped().await.external == 443, taken_over, "{before:?}");
+            let notebook = case.notebook.clone();
+            case.mapper.leave(PATIENCE).await;
+            assert_eq!(case.device.mappings(), if taken_over { vec![] } else { vec![before] });
+            assert_eq!(notebook.standing(), []);
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -169,21 +180,23 @@ async fn the_router_is_found_however_it_answers() {
         Quirks { upnp: false, nat_pmp: true, ..Quirks::default() },
         Quirks { upnp: false, pcp: true, ..Quirks::default() },
     ];
-    for quirks in odd {
+    all(odd, |quirks| async move {
         let mut case = Case::new(quirks.clone(), 8080, 8080).await;
         let mapped = case.mapped().await;
         assert_eq!((mapped.external, mapped.outside), (8080, "11.0.0.20".parse().ok()), "{quirks:?}");
         case.leaves_nothing().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_is_not_told() {
-    for external in ["", "0.0.0.0", "nonsense"] {
+    all(["", "0.0.0.0", "nonsense"], |external| async move {
         let mut case = Case::new(Quirks { external, ..Quirks::default() }, 8080, 8080).await;
         assert_eq!(case.mapped().await.outside, None, "{external:?}");
         case.leaves_nothing().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -195,39 +208,45 @@ async fn refusals_say_whose_side_it_is_on_and_what_to_do() {
         (Quirks { upnp: false, pcp: true, refuses: Some(2), ..Quirks::default() }, "Allow port mappings"),
         (Quirks { upnp: false, ..Quirks::default() }, "Switch on UPnP"),
     ];
-    for (quirks, words) in refusals {
+    all(refusals, |(quirks, words)| async move {
         let mut case = Case::new(quirks.clone(), 8080, 8080).await;
         let told = case.refused().await;
         assert!(told.contains(words), "{quirks:?}: {told}");
         assert_eq!(case.notebook.standing(), [], "nothing stands, so nothing is to be undone");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_router_that_was_started_anew_is_asked_again() {
-    for quirks in [
-        Quirks::default(),
-        Quirks { forgetful: true, ..Quirks::default() },
-        Quirks { upnp: false, nat_pmp: true, ..Quirks::default() },
-        Quirks { upnp: false, pcp: true, ..Quirks::default() },
-    ] {
-        let mut case = Case::new(quirks.clone(), 8080, 443).await;
-        case.mapped().await;
-        case.device.reboot().await;
-        case.mapper.refresh();
-        let again = async {
-            while case.device.mappings().is_empty() {
+    all(
+        [
+            Quirks::default(),
+            Quirks { forgetful: true, ..Quirks::default() },
+            Quirks { upnp: false, nat_pmp: true, ..Quirks::default() },
+            Quirks { upnp: false, pcp: true, ..Quirks::default() },
+        ],
+        |quirks| async move {
+            let mut case = Case::new(quirks.clone(), 8080, 443).await;
+            case.mapped().await;
+            case.device.reboot().await;
+            case.mapper.refresh();
+            let again = async {
+                while case.device.mappings().is_empty() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            timeout(PATIENCE, again).await.unwrap_or_else(|_| panic!("not mapped again: {quirks:?}"));
+            // What is in the journal must be settled before it can be taken back.
+            while !matches!(case.mapper.status()[0].state, State::Mapped { .. }) || case.notebook.standing().len() != 1
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-        };
-        timeout(PATIENCE, again).await.unwrap_or_else(|_| panic!("not mapped again: {quirks:?}"));
-        // What is in the journal must be settled before it can be taken back.
-        while !matches!(case.mapper.status()[0].state, State::Mapped { .. }) || case.notebook.standing().len() != 1 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(case.only().external, 443);
-        case.leaves_nothing().await;
-    }
+            assert_eq!(case.only().external, 443);
+            case.leaves_nothing().await;
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -265,25 +284,29 @@ async fn a_router_that_does_not_remove_leaves_the_journal_s_entry() {
 
 #[tokio::test]
 async fn what_an_earlier_run_left_is_removed_once() {
-    for quirks in [
-        Quirks::default(),
-        Quirks { upnp: false, nat_pmp: true, ..Quirks::default() },
-        Quirks { upnp: false, pcp: true, ..Quirks::default() },
-    ] {
-        let mut case = Case::new(quirks, 8080, 443).await;
-        case.mapped().await;
-        // As if it had been killed.
-        let Case { device, notebook, mapper, .. } = case;
-        mapper.hand_over();
-        let standing = notebook.standing();
-        let [Change::Mapping(change)] = &standing[..] else { panic!() };
-        assert_eq!(device.mappings().len(), 1);
-        assert_eq!(remove(change, &device.surroundings()).await.unwrap(), Removed::Now);
-        assert_eq!(device.mappings(), []);
-        remove(change, &device.surroundings()).await.expect("again is no error");
-        let elsewhere = doorstep_model::MappingChange { gateway: "192.0.2.1".parse().unwrap(), ..change.clone() };
-        assert!(remove(&elsewhere, &device.surroundings()).await.is_err(), "that gateway is not here");
-    }
+    all(
+        [
+            Quirks::default(),
+            Quirks { upnp: false, nat_pmp: true, ..Quirks::default() },
+            Quirks { upnp: false, pcp: true, ..Quirks::default() },
+        ],
+        |quirks| async move {
+            let mut case = Case::new(quirks, 8080, 443).await;
+            case.mapped().await;
+            // As if it had been killed.
+            let Case { device, notebook, mapper, .. } = case;
+            mapper.hand_over();
+            let standing = notebook.standing();
+            let [Change::Mapping(change)] = &standing[..] else { panic!() };
+            assert_eq!(device.mappings().len(), 1);
+            assert_eq!(remove(change, &device.surroundings()).await.unwrap(), Removed::Now);
+            assert_eq!(device.mappings(), []);
+            remove(change, &device.surroundings()).await.expect("again is no error");
+            let elsewhere = doorstep_model::MappingChange { gateway: "192.0.2.1".parse().unwrap(), ..change.clone() };
+            assert!(remove(&elsewhere, &device.surroundings()).await.is_err(), "that gateway is not here");
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
