@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 
 pub use connector::{Connector, address, open_unix};
 pub use race::connect_tcp;
+pub use tls_config::any_certificate;
 
 use crate::Io;
 

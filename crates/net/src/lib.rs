@@ -19,7 +19,8 @@ pub use accept::{Accepting, Handler, accept_loop};
 pub use changes::{NetworkChange, NetworkChanges};
 pub use conn::{BoxIo, Conn, ConnInfo, Duplex, Exporter, Io, TlsInfo};
 pub use connect::{
-    BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address, connect_tcp, open_unix,
+    BoxFuture, Connect, ConnectError, Connector, Dial, address as upstream_address, any_certificate, connect_tcp,
+    open_unix,
 };
 pub use drain::{Drain, DrainControl, Patience};
 pub use listen::{BindError, ListenerGroup};

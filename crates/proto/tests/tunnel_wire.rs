@@ -25,6 +25,31 @@ fn purpose() -> impl Strategy<Value = Purpose> {
         Just(Purpose::Control),
         (any::<[u8; 16]>(), sharing).prop_map(|(id, sharing)| Purpose::Data { session: SessionId(id), sharing }),
         vec(any::<u8>(), 0..limits::MAX_INVITATION).prop_map(|token| Purpose::Join { invitation: token.into() }),
+        vec((any::<u16>(), probe_kind()), 0..=limits::MAX_PROBES).prop_map(|asks| Purpose::Probe {
+            asks: asks.into_iter().map(|(port, kind)| ProbeAsk { port, kind }).collect()
+        }),
+    ]
+}
+
+fn probe_kind() -> impl Strategy<Value = ProbeKind> {
+    prop_oneof![
+        Just(ProbeKind::Connect),
+        (text(), text()).prop_map(|(host, nonce)| ProbeKind::Http { host, nonce }),
+        (text(), text()).prop_map(|(host, nonce)| ProbeKind::Https { host, nonce }),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = ProbeOutcome> {
+    prop_oneof![
+        (proptest::option::of(any::<[u8; 32]>()), any::<u32>())
+            .prop_map(|(certificate, millis)| ProbeOutcome::Answered { certificate, millis }),
+        Just(ProbeOutcome::WrongAnswer),
+        Just(ProbeOutcome::Refused),
+        Just(ProbeOutcome::TimedOut),
+        Just(ProbeOutcome::Unreachable),
+        text().prop_map(ProbeOutcome::TlsFailed),
+        any::<u32>().prop_map(ProbeOutcome::Limited),
+        Just(ProbeOutcome::Forbidden),
     ]
 }
 
@@ -80,6 +105,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         (number(), number()).prop_map(|(stream, bytes)| Frame::Credit { stream, bytes }),
         (number(), vec(any::<u8>(), 0..2000))
             .prop_map(|(stream, bytes)| Frame::Datagram { stream, payload: bytes.into() }),
+        address().prop_map(Frame::Observed),
+        (number(), outcome()).prop_map(|(index, outcome)| Frame::Probed { index, outcome }),
         Just(Frame::Beat),
     ]
 }

@@ -144,3 +144,17 @@ pub const DRAINED_IDLE: Duration = Duration::from_secs(3);
 pub const DRAINED_LOOK: Duration = Duration::from_millis(250);
 /// How often a relay looks what a round trip to an agent takes.
 pub const ROUND_TRIP: Duration = Duration::from_secs(10);
+/// How long one look from outside may take, from the connection to the whole answer.
+pub const PROBE_LOOK: Duration = Duration::from_secs(6);
+/// Looks from outside at once, for all agents.
+pub const PROBES: usize = 64;
+/// Looks that one agent may ask for at once after a pause.
+pub const AGENT_PROBES: u32 = 24;
+/// How often it may ask for one more.
+pub const AGENT_PROBE_EVERY: Duration = Duration::from_secs(5);
+/// Agents whose looks are counted; beyond them all share one count.
+pub const PROBERS: usize = 10_000;
+/// Bytes of an answer that are read.
+pub const PROBE_ANSWER: u64 = 4096;
+/// How long an agent waits for all that it asked for.
+pub const PROBED: Duration = Duration::from_secs(15);

@@ -50,6 +50,7 @@ pub(super) fn relay(context: &mut Context<'_>, file: &Table) -> Option<RelaySpec
         pagekite,
         abuse: table.text("abuse").map(str::to_owned),
         noindex: table.bool("noindex").unwrap_or(true),
+        probe: table.bool("probe").unwrap_or(true),
         limits,
         hold,
     })

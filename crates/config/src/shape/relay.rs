@@ -53,6 +53,13 @@ pub(super) const RELAY: Shape = Shape {
             "Ask search engines to leave out whatever is lent a name.",
             "noindex = false",
         ),
+        Key::new(
+            "probe",
+            Kind::Bool,
+            "true",
+            "Look from here, for an agent that asks, whether visitors would get to its own address (`doorstep share --public`).",
+            "probe = false",
+        ),
         Key::new("limits", Kind::Table(&LIMITS), "", "What one agent may take at most.", "limits = { streams = 200 }"),
         Key::new(
             "hold",

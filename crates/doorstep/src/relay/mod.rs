@@ -96,6 +96,7 @@ impl Relaying {
         };
         let registry = Registry::open(dir, options).context("the relay's memory")?;
         let relay = Relay::new(registry.clone(), RelayOptions::default());
+        relay.allow_probes(spec.probe);
         let settings = Arc::new(ArcSwap::from_pointee(Settings::from(spec)));
         let drain = DrainControl::new();
         let own = Arc::new(Front {
@@ -143,6 +144,7 @@ impl Relaying {
     /// Takes over what may change while it runs. Names of `sites` are not lent.
     pub fn configure(&self, spec: &RelaySpec, sites: &[Site]) {
         self.settings.store(Arc::new(Settings::from(spec)));
+        self.relay.allow_probes(spec.probe);
         if let Some(kites) = &self.kites {
             kites.configure(spec);
         }

@@ -25,6 +25,8 @@ pub struct RelaySpec {
     pub noindex: bool,
     /// For agents whose invitation says nothing else.
     pub limits: RelayLimits,
+    /// Look from here, for an agent that asks, whether it can be reached at its own address.
+    pub probe: bool,
     /// How long requests wait for an agent that has just gone to come back.
     pub hold: Duration,
 }

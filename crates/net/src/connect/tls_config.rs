@@ -48,6 +48,14 @@ impl Settings {
     }
 }
 
+/// A client that takes any certificate, whose key must still have signed the handshake: for whoever wants to see it.
+///
+/// # Errors
+/// In words, when the cryptography cannot be set up.
+pub fn any_certificate() -> Result<Arc<ClientConfig>, String> {
+    Settings { insecure: true, h2: false, roots: None }.config()
+}
+
 fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -5,8 +5,11 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::encode::kind;
 use super::fields::Reader;
-use super::limits::{HEADER, MAX_DATA, MAX_INVITATION, MAX_MESSAGE};
-use super::message::{Claim, Frame, Grant, Hello, Open, Purpose, SessionId, Sharing, VERSION, VisitorTls, Welcome};
+use super::limits::{HEADER, MAX_DATA, MAX_INVITATION, MAX_MESSAGE, MAX_PROBES};
+use super::message::{
+    Claim, Frame, Grant, Hello, Open, ProbeAsk, ProbeKind, ProbeOutcome, Purpose, SessionId, Sharing, VERSION,
+    VisitorTls, Welcome,
+};
 use super::{Code, TunnelError};
 
 /// What the bytes of a connection say.
@@ -192,6 +195,8 @@ fn frame(kind: u8, stream: u32, payload: Bytes) -> Result<Option<Frame>, TunnelE
         kind::RESET => Frame::Reset { stream, code: read.u16()? },
         kind::CREDIT => Frame::Credit { stream, bytes: read.u32()? },
         kind::DATAGRAM => Frame::Datagram { stream, payload: read.0 },
+        kind::OBSERVED => Frame::Observed(read.address()?),
+        kind::PROBED => Frame::Probed { index: stream, outcome: outcome(&mut read)? },
         kind::BEAT => Frame::Beat,
         kind::IGNORABLE.. => return Ok(None),
         other => return Err(TunnelError::new(Code::UnknownFrame, format!("kind {other}"))),
@@ -214,9 +219,46 @@ fn hello(read: &mut Reader) -> Result<Hello, TunnelError> {
             1 => Purpose::Data { session: SessionId(read.array()?), sharing: Sharing::Exclusive },
             2 => Purpose::Data { session: SessionId(read.array()?), sharing: Sharing::Shared },
             3 => Purpose::Join { invitation: read.bytes(MAX_INVITATION)? },
+            4 => Purpose::Probe { asks: asks(read)? },
             _ => return Err(TunnelError::new(Code::Malformed, "a connection for an unknown purpose")),
         },
         software: read.text()?,
+    })
+}
+
+fn asks(read: &mut Reader) -> Result<Vec<ProbeAsk>, TunnelError> {
+    let count = usize::from(read.u8()?);
+    if count > MAX_PROBES {
+        return Err(TunnelError::new(Code::TooMuch, format!("{count} probes at once, at most {MAX_PROBES}")));
+    }
+    let ask = |read: &mut Reader| {
+        let port = read.u16()?;
+        let kind = match read.u8()? {
+            0 => ProbeKind::Connect,
+            1 => ProbeKind::Http { host: read.text()?, nonce: read.text()? },
+            2 => ProbeKind::Https { host: read.text()?, nonce: read.text()? },
+            _ => return Err(TunnelError::new(Code::Malformed, "a probe of an unknown kind")),
+        };
+        Ok(ProbeAsk { port, kind })
+    };
+    (0..count).map(|_| ask(read)).collect()
+}
+
+fn outcome(read: &mut Reader) -> Result<ProbeOutcome, TunnelError> {
+    Ok(match read.u8()? {
+        0 => {
+            let millis = read.u32()?;
+            let certificate = if read.u8()? == 0 { None } else { Some(read.array()?) };
+            ProbeOutcome::Answered { certificate, millis }
+        }
+        1 => ProbeOutcome::WrongAnswer,
+        2 => ProbeOutcome::Refused,
+        3 => ProbeOutcome::TimedOut,
+        4 => ProbeOutcome::Unreachable,
+        5 => ProbeOutcome::TlsFailed(read.text()?),
+        6 => ProbeOutcome::Limited(read.u32()?),
+        7 => ProbeOutcome::Forbidden,
+        _ => return Err(TunnelError::new(Code::Malformed, "an unknown outcome of a probe")),
     })
 }
 

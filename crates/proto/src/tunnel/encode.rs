@@ -1,8 +1,8 @@
 use bytes::{BufMut, BytesMut};
 
 use super::fields::{put_address, put_bytes, put_text};
-use super::limits::HEADER;
-use super::message::{Claim, Frame, Hello, Open, Purpose, Sharing, Welcome};
+use super::limits::{HEADER, MAX_PROBES};
+use super::message::{Claim, Frame, Hello, Open, ProbeAsk, ProbeKind, ProbeOutcome, Purpose, Sharing, Welcome};
 
 /// Numbers of the frames. Above [`IGNORABLE`] a later version may add some that this one skips.
 pub(super) mod kind {
@@ -26,6 +26,8 @@ pub(super) mod kind {
     pub const CREDIT: u8 = 21;
     pub const DATAGRAM: u8 = 22;
     pub const BEAT: u8 = 23;
+    pub const OBSERVED: u8 = 32;
+    pub const PROBED: u8 = 33;
     pub const IGNORABLE: u8 = 0x80;
 }
 
@@ -121,6 +123,14 @@ fn payload(frame: &Frame, out: &mut BytesMut) -> (u8, u32) {
             out.put_slice(payload);
             (kind::DATAGRAM, *stream)
         }
+        Frame::Observed(address) => {
+            put_address(out, *address);
+            (kind::OBSERVED, 0)
+        }
+        Frame::Probed { index, outcome } => {
+            put_outcome(out, outcome);
+            (kind::PROBED, *index)
+        }
         Frame::Beat => (kind::BEAT, 0),
     }
 }
@@ -150,6 +160,50 @@ pub(super) fn put_purpose(out: &mut BytesMut, purpose: &Purpose) {
             out.put_u8(3);
             put_bytes(out, invitation);
         }
+        Purpose::Probe { asks } => {
+            out.put_u8(4);
+            let count = asks.len().min(MAX_PROBES);
+            out.put_u8(count as u8);
+            asks.iter().take(count).for_each(|ask| put_ask(out, ask));
+        }
+    }
+}
+
+fn put_ask(out: &mut BytesMut, ask: &ProbeAsk) {
+    out.put_u16(ask.port);
+    let (kind, texts) = match &ask.kind {
+        ProbeKind::Connect => (0, None),
+        ProbeKind::Http { host, nonce } => (1, Some((host, nonce))),
+        ProbeKind::Https { host, nonce } => (2, Some((host, nonce))),
+    };
+    out.put_u8(kind);
+    if let Some((host, nonce)) = texts {
+        put_text(out, host);
+        put_text(out, nonce);
+    }
+}
+
+fn put_outcome(out: &mut BytesMut, outcome: &ProbeOutcome) {
+    match outcome {
+        ProbeOutcome::Answered { certificate, millis } => {
+            out.put_u8(0);
+            out.put_u32(*millis);
+            out.put_u8(u8::from(certificate.is_some()));
+            out.put_slice(certificate.as_ref().map_or(&[], |hash| hash.as_slice()));
+        }
+        ProbeOutcome::WrongAnswer => out.put_u8(1),
+        ProbeOutcome::Refused => out.put_u8(2),
+        ProbeOutcome::TimedOut => out.put_u8(3),
+        ProbeOutcome::Unreachable => out.put_u8(4),
+        ProbeOutcome::TlsFailed(why) => {
+            out.put_u8(5);
+            put_text(out, why);
+        }
+        ProbeOutcome::Limited(seconds) => {
+            out.put_u8(6);
+            out.put_u32(*seconds);
+        }
+        ProbeOutcome::Forbidden => out.put_u8(7),
     }
 }
 

@@ -81,6 +81,7 @@ codes! {
     UnknownSession = 27, Later, "the relay does not know the session that this data connection belongs to";
     Evicted = 28, Never, "a newer session with the same key took over";
     TooManyConns = 29, Later, "the session has all the data connections that it may have";
+    NoProber = 30, Never, "this relay does not look from outside whether an agent can be reached";
     NameTaken = 40, Never, "this name belongs to somebody else; choose another one";
     NameNotAllowed = 41, Never, "the invitation does not allow this name";
     NameUnproven = 42, Later, "the relay found no DNS record that proves that this domain is yours";

@@ -12,6 +12,8 @@ pub const MAX_MESSAGE: usize = 8 * 1024;
 pub const MAX_TEXT: usize = 1024;
 /// Bytes of an invitation as it is sent.
 pub const MAX_INVITATION: usize = 512;
+/// Ports that one probe may ask for.
+pub const MAX_PROBES: usize = 4;
 /// A greeting that takes longer is given up, on both sides.
 pub const GREETING: Duration = Duration::from_secs(10);
 /// A side that has sent nothing for so long, and is watched, sends a sign of life.

@@ -42,6 +42,49 @@ pub enum Purpose {
     Join {
         invitation: Bytes,
     },
+    /// Look from outside whether visitors would get to the address that this connection comes from.
+    Probe {
+        asks: Vec<ProbeAsk>,
+    },
+}
+
+/// A port to be tried from outside, at the address that the question comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeAsk {
+    pub port: u16,
+    pub kind: ProbeKind,
+}
+
+/// What a probe expects to find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// Somebody takes the connection.
+    Connect,
+    /// `GET /.doorstep/ping/NONCE` for `host` is answered with the nonce.
+    Http { host: String, nonce: String },
+    /// The same inside TLS, with `host` as the server's name. Whatever certificate there is is told.
+    Https { host: String, nonce: String },
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    /// SHA-256 of the server's certificate (DER), where TLS was spoken; the time until the whole answer, in milliseconds.
+    Answered {
+        certificate: Option<[u8; 32]>,
+        millis: u32,
+    },
+    /// Somebody answered, and not with the nonce: another program, or another computer.
+    WrongAnswer,
+    Refused,
+    TimedOut,
+    Unreachable,
+    /// In words.
+    TlsFailed(String),
+    /// The relay was asked too often; it may be asked again after so many seconds.
+    Limited(u32),
+    /// The relay does not connect to such an address or port.
+    Forbidden,
 }
 
 /// An agent's first frame.
@@ -129,21 +172,66 @@ pub struct Open {
 pub enum Frame {
     Hello(Hello),
     Welcome(Welcome),
-    Close { code: u16, detail: String },
+    Close {
+        code: u16,
+        detail: String,
+    },
     Ping(u64),
     Pong(u64),
-    Claim { id: u32, claim: Claim },
-    Granted { id: u32, grant: Grant },
-    Denied { id: u32, code: u16, detail: String },
-    Release { id: u32 },
-    Renew { id: u32 },
-    Pool { exclusive: u16, shared: u16 },
-    GoAway { detail: String },
-    Open { stream: u32, open: Open },
-    Accepted { stream: u32 },
-    Fin { stream: u32 },
-    Reset { stream: u32, code: u16 },
-    Credit { stream: u32, bytes: u32 },
-    Datagram { stream: u32, payload: Bytes },
+    Claim {
+        id: u32,
+        claim: Claim,
+    },
+    Granted {
+        id: u32,
+        grant: Grant,
+    },
+    Denied {
+        id: u32,
+        code: u16,
+        detail: String,
+    },
+    Release {
+        id: u32,
+    },
+    Renew {
+        id: u32,
+    },
+    Pool {
+        exclusive: u16,
+        shared: u16,
+    },
+    GoAway {
+        detail: String,
+    },
+    Open {
+        stream: u32,
+        open: Open,
+    },
+    Accepted {
+        stream: u32,
+    },
+    Fin {
+        stream: u32,
+    },
+    Reset {
+        stream: u32,
+        code: u16,
+    },
+    Credit {
+        stream: u32,
+        bytes: u32,
+    },
+    Datagram {
+        stream: u32,
+        payload: Bytes,
+    },
+    /// The address that a probe's question came from.
+    Observed(SocketAddr),
+    /// What came of the ask with this index.
+    Probed {
+        index: u32,
+        outcome: ProbeOutcome,
+    },
     Beat,
 }

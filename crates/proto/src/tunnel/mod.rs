@@ -32,8 +32,8 @@ pub use error::{Code, Retry, TunnelError};
 pub use greeting::{AgentGreeting, AgentGreetingOutput, Authenticate, RelayGreeting, RelayGreetingOutput, transcript};
 pub use invitation::Invitation;
 pub use message::{
-    ALPN, AgentKey, Claim, EXPORTER_LABEL, Exporter, Frame, Grant, Hello, Open, Purpose, SessionId, Sharing, Signature,
-    VERSION, VisitorTls, Welcome,
+    ALPN, AgentKey, Claim, EXPORTER_LABEL, Exporter, Frame, Grant, Hello, Open, ProbeAsk, ProbeKind, ProbeOutcome,
+    Purpose, SessionId, Sharing, Signature, VERSION, VisitorTls, Welcome,
 };
 pub use pool::{Demand, Pool};
 pub use session::{AgentInput, AgentOutput, AgentSession, RelayInput, RelayOutput, RelaySession};

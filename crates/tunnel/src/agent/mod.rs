@@ -13,6 +13,7 @@ mod join;
 mod keeper;
 mod links;
 mod metered;
+mod prober;
 mod session;
 mod shared;
 mod threads;
@@ -32,6 +33,7 @@ pub use board::{AgentStatus, TargetStatus};
 pub use dial::{DialError, Proxy};
 pub use join::{JoinError, join, read as read_invitation};
 use keeper::Keeper;
+pub use prober::{ProbeError, Probed, Prober};
 use shared::{Core, Relay};
 pub use threads::Threads;
 

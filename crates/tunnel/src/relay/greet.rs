@@ -1,11 +1,12 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use bytes::Bytes;
 use doorstep_net::ConnInfo;
 use doorstep_proto::tunnel::{
-    Authenticate, Code, Exporter, Purpose, RelayGreeting, RelayGreetingOutput, SessionId, Sharing, TunnelError,
-    VERSION, Welcome,
+    Authenticate, Code, Exporter, ProbeAsk, Purpose, RelayGreeting, RelayGreetingOutput, SessionId, Sharing,
+    TunnelError, VERSION, Welcome,
 };
 
 use super::session::{Reserved, Session};
@@ -18,6 +19,7 @@ use crate::registry::Agent;
 pub(super) enum Greeted {
     Control { session: OpenSession, wire: Wire, rest: Bytes },
     Data { session: Arc<Session>, sharing: Sharing, wire: Wire, rest: Bytes, place: Reserved },
+    Probe { agent: Arc<str>, asks: Vec<ProbeAsk>, wire: Wire },
 }
 
 /// A session that the registry and the relay know of; when this goes, they do not any more.
@@ -44,6 +46,7 @@ enum Verdict {
     Control(OpenSession),
     Data(Arc<Session>, Sharing, Reserved),
     Joined,
+    Probe(Arc<str>, Vec<ProbeAsk>),
 }
 
 /// Why a greeting leads to nothing, and of whom it was, where that was found out.
@@ -80,6 +83,7 @@ pub(super) async fn greet(relay: &Relay, transport: Transport, info: &ConnInfo, 
                     Verdict::Data(session, sharing, place) => {
                         return Some(Greeted::Data { session, sharing, wire, rest, place });
                     }
+                    Verdict::Probe(agent, asks) => return Some(Greeted::Probe { agent, asks, wire }),
                     Verdict::Joined => {
                         wire.finish().await;
                         return None;
@@ -116,6 +120,13 @@ async fn judge(relay: &Relay, info: &ConnInfo, question: Authenticate) -> Result
     }
     let agent = registry.authenticate(&key).map_err(stranger)?;
     let refused = |error| Refused { agent: Some(agent.name.clone()), error };
+    if let Purpose::Probe { asks } = question.purpose {
+        if relay.0.blind.load(Ordering::Relaxed) {
+            return Err(refused(Code::NoProber.into()));
+        }
+        let verdict = Verdict::Probe(agent.name.clone(), asks);
+        return Ok((welcome(relay, &agent, SessionId([0; 16])), verdict));
+    }
     if let Purpose::Data { session, sharing } = question.purpose {
         // Another's session is as unknown as one that there is not.
         let own = relay.session(&session).filter(|session| session.agent.key == key);

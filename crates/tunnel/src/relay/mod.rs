@@ -8,6 +8,7 @@ mod data;
 mod event;
 mod greet;
 mod pool;
+mod probe;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,9 @@ struct Inner {
     events: broadcast::Sender<RelayEvent>,
     /// Sessions that begin now are asked to go elsewhere, too.
     going: AtomicBool,
+    probes: probe::Budget,
+    /// Agents may not have it looked from here whether they can be reached.
+    blind: AtomicBool,
     /// Listens to the registry: begun with the first session, for it needs a runtime.
     listener: Mutex<Option<JoinHandle<()>>>,
 }
@@ -70,6 +74,8 @@ impl Relay {
             sessions: Mutex::default(),
             events,
             going: AtomicBool::new(false),
+            probes: probe::Budget::default(),
+            blind: AtomicBool::new(false),
             listener: Mutex::default(),
         }))
     }
@@ -100,6 +106,9 @@ impl Relay {
                     drop(info);
                     Box::pin(data::run(session, sharing, wire, rest, place, drain)).await;
                 }
+                Some(Greeted::Probe { agent, asks, wire }) => {
+                    Box::pin(probe::run(&relay, &agent, &info, asks, wire)).await;
+                }
                 None => {}
             }
         })
@@ -125,6 +134,16 @@ impl Relay {
     /// What happens from now on, for people to look at.
     pub fn events(&self) -> broadcast::Receiver<RelayEvent> {
         self.0.events.subscribe()
+    }
+
+    /// Whether agents may have it looked from here whether they can be reached. They may, unless told otherwise.
+    pub fn allow_probes(&self, allow: bool) {
+        self.0.blind.store(!allow, Ordering::Relaxed);
+    }
+
+    /// Connections that were made to look whether an agent can be reached, since the start.
+    pub fn probed(&self) -> u64 {
+        self.0.probes.made()
     }
 
     /// All sessions as they are now.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use doorstep_net::{ConnInfo, DrainControl, Io, Patience};
-use doorstep_proto::tunnel::{Claim, Code, EXPORTER_LABEL};
-use doorstep_tunnel::agent::{Proxy, join};
+use doorstep_proto::tunnel::{Claim, Code, EXPORTER_LABEL, ProbeAsk, ProbeKind, ProbeOutcome};
+use doorstep_tunnel::agent::{ProbeError, Prober, Proxy, join};
 use doorstep_tunnel::identity::AgentIdentity;
 use doorstep_tunnel::registry::{Found, InviteOptions, Registry, RegistryOptions};
 use doorstep_tunnel::relay::{Relay, RelayOptions};
@@ -24,6 +24,7 @@ const BLOG: &str = "blog.tun.example.com";
 /// A relay on `address`, with its memory in a folder.
 struct World {
     registry: Registry,
+    relay: Relay,
     address: SocketAddr,
     drain: DrainControl,
     accepting: JoinHandle<()>,
@@ -45,6 +46,7 @@ impl World {
         options.standby = standby;
         let registry = Registry::open(dir, options).unwrap();
         let relay = Relay::new(registry.clone(), RelayOptions::default());
+        let looks = relay.clone();
         let acceptor = TlsAcceptor::from(registry.identity().server_config());
         let (control, drain) = DrainControl::new();
         let accepting = tokio::spawn(async move {
@@ -58,7 +60,7 @@ impl World {
                 });
             }
         });
-        Self { registry, address, drain: control, accepting }
+        Self { registry, relay: looks, address, drain: control, accepting }
     }
 
     /// As a process that is killed.
@@ -202,4 +204,30 @@ async fn a_name_that_is_switched_on_again_is_lent_again_by_itself() {
     world.registry.start_name("blog").await.unwrap();
     subject.lent().await;
     echoes(&mut world.visit(BLOG).await, b"again").await;
+}
+
+#[tokio::test]
+async fn a_probe_says_where_it_came_from_and_never_looks_at_the_relay_s_own_computer() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::start(dir.path(), "127.0.0.1:0").await;
+    let prober = Prober::new(world.join().await, "test".to_owned());
+    let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ask = ProbeAsk { port: open.local_addr().unwrap().port(), kind: ProbeKind::Connect };
+    let probed = prober.ask(Some("127.0.0.1".parse().unwrap()), vec![ask.clone(), ask]).await.unwrap();
+    assert_eq!(probed.observed.ip().to_string(), "127.0.0.1");
+    assert_eq!(probed.outcomes, [ProbeOutcome::Forbidden, ProbeOutcome::Forbidden]);
+    assert_eq!(world.relay.probed(), 0);
+    assert!(
+        prober.ask(Some("::1".parse().unwrap()), Vec::new()).await.is_err(),
+        "the relay has no address of that family"
+    );
+
+    world.relay.allow_probes(false);
+    let refused = prober.ask(None, Vec::new()).await.unwrap_err();
+    assert!(matches!(refused, ProbeError::NoProber { .. }), "{refused}");
+
+    let stranger =
+        AgentIdentity { key: doorstep_tunnel::identity::AgentKeyPair::generate().unwrap(), ..world.join().await };
+    let refused = Prober::new(stranger, "test".to_owned()).ask(None, Vec::new()).await.unwrap_err();
+    assert!(matches!(&refused, ProbeError::Refused { error, .. } if error.code == Code::UnknownKey), "{refused}");
 }

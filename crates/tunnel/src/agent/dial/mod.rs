@@ -18,7 +18,7 @@ use doorstep_proto::tunnel::{ALPN, EXPORTER_LABEL, Exporter};
 use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -36,6 +36,8 @@ pub(super) struct Dialer {
     name: String,
     pin: Option<[u8; 32]>,
     proxy: Proxy,
+    /// This computer's address that connections are made from; any where it is `None`.
+    from: Option<IpAddr>,
     tls: tls::Clients,
     memory: Mutex<Memory>,
 }
@@ -75,7 +77,12 @@ impl Dialer {
     pub fn new(relay: &str, domain: Option<&Hostname>, pin: Option<[u8; 32]>, proxy: Proxy) -> Result<Self, DialError> {
         let (host, port) = proxy::host_and_port(relay, 443).ok_or_else(|| DialError::Address(relay.to_owned()))?;
         let name = domain.map_or_else(|| host.clone(), ToString::to_string);
-        Ok(Self { host, port, name, pin, proxy, tls: tls::Clients::default(), memory: Mutex::default() })
+        Ok(Self { host, port, name, pin, proxy, from: None, tls: tls::Clients::default(), memory: Mutex::default() })
+    }
+
+    /// From one address of this computer, and in its family, where `from` says so.
+    pub fn from(self, from: Option<IpAddr>) -> Self {
+        Self { from, ..self }
     }
 
     /// The network is another one: what was learnt of it may be wrong.
@@ -133,7 +140,10 @@ impl Dialer {
             }
             None => match address {
                 Some(address) => TcpStream::connect(address).await.map_err(|source| self.broken(source))?,
-                None => self.find().await?,
+                None => match self.from {
+                    Some(from) => self.find_from(from).await?,
+                    None => self.find().await?,
+                },
             },
         };
         prepare(&stream).map_err(|source| self.broken(source))?;
@@ -148,6 +158,26 @@ impl Dialer {
         };
         let last = self.memory.lock().address.ok_or(DialError::Connect(unresolved))?;
         TcpStream::connect(last).await.map_err(|source| self.broken(source))
+    }
+
+    /// By its name, from one of this computer's addresses.
+    async fn find_from(&self, from: IpAddr) -> Result<TcpStream, DialError> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await
+            .map_err(|source| DialError::Connect(ConnectError::Resolve { host: self.host.clone(), source }))?;
+        let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the relay has no address of this family");
+        for address in found.filter(|address| address.is_ipv4() == from.is_ipv4()) {
+            let connect = async {
+                let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+                socket.bind(SocketAddr::new(from, 0))?;
+                socket.connect(address).await
+            };
+            match connect.await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(self.broken(last))
     }
 
     async fn secure(&self, stream: TcpStream, road: Road) -> Result<(Transport, Exporter), DialError> {
