@@ -242,3 +242,15 @@ pub const RELAY_REFUSALS_AGAIN: Duration = Duration::from_secs(600);
 
 /// How long visitors of a site wait that a relay lets in before it says under which name.
 pub const LENT_UNNAMED: Duration = Duration::from_secs(5);
+
+/// How often somebody outside looks whether a direct way still leads here.
+pub const LOOK_EVERY: Duration = Duration::from_secs(20);
+
+/// The same after a look that found nothing.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Looks in vain, one after the other, after which a direct way is given up for the next.
+pub const LOOKS_MISSED: u32 = 2;
+
+/// How long the router may take to close a port again when sharing ends.
+pub const GIVE_BACK: Duration = Duration::from_secs(3);

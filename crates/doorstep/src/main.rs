@@ -14,6 +14,7 @@ mod lend;
 mod lifecycle;
 mod limits;
 mod look;
+mod outside;
 mod password;
 mod plane;
 mod port;

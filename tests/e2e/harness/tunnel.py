@@ -122,7 +122,8 @@ class Agent:
     def share(self, target, *args, via="tun.test", wait=True, env=None):
         """`doorstep share TARGET --via …`; waits until there is an address for visitors."""
         here = [] if str(target).startswith(("tcp:", "udp:")) else ["--local", "--port", 0]
-        args = [target, "--via", via, *here, "--no-qr", "--json", *args]
+        here = ["--port", 0] if via is None else here
+        args = [target, *(["--via", via] if via else []), *here, "--no-qr", "--json", *args]
         door = Doorstep(args, self.folder, prefix=self.prefix, env=env)
         self.world.programs.append(Shared(door))
         if wait:

@@ -23,7 +23,7 @@ from .process import PATIENCE
 HARNESS = Path(__file__).resolve().parent
 NAMES = "11.0.0.53"
 HOME, PHONE = "192.168.7", "192.168.8"
-PUBLIC = {"router": "11.0.0.20", "phone": "11.0.0.21", "vps": "11.0.0.30", "spare": "11.0.0.31", "visitor": "11.0.0.40"}
+PUBLIC = {"router": "11.0.0.20", "phone": "11.0.0.21", "vps": "11.0.0.30", "spare": "11.0.0.31", "visitor": "11.0.0.40", "isp": "11.0.0.25"}
 NAT = """
 table inet home {
     chain forward { type filter hook forward priority 0; policy drop;
@@ -31,7 +31,7 @@ table inet home {
         iifname "lan" accept
     }
     chain post { type nat hook postrouting priority 100;
-        oifname { "wan", "far" } masquerade
+        oifname { "wan", "far", "cg", "net" } masquerade
     }
 }
 """
@@ -207,6 +207,19 @@ class World:
     def _cable(self, one, device, other, other_device):
         one.ip(f"link add {device} type veth peer name {other_device} netns {other.space}", f"link set {device} up")
         other.ip(f"link set {other_device} up")
+
+    def isp(self):
+        """A provider's translator, which has one address for many customers: the router may be one of them (device `cg`)."""
+        isp = self._host("isp")
+        self._cable(isp, "net", self.internet, "isp")
+        self.internet.ip("link set isp master inet")
+        isp.ip(f"address add {PUBLIC['isp']}/24 dev net", f"route add default via {NAMES}")
+        self._cable(self.router, "cg", isp, "lan")
+        isp.ip("address add 100.64.0.1/24 dev lan")
+        isp.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        isp.filter(NAT)
+        self.router.ip("address add 100.64.0.2/24 dev cg", "link set cg down")
+        return isp
 
     def close(self):
         for how, patience in ((signal.SIGTERM, 0.5), (signal.SIGKILL, PATIENCE)):

@@ -78,19 +78,30 @@ pub struct ShareArgs {
     #[arg(long, help_heading = "Addresses")]
     pub tls: bool,
 
+    /// Open a door from the internet: a port of your router, or else a relay that this computer has joined
+    ///
+    /// The router is asked by UPnP, NAT-PMP or PCP, and the port is closed again at the end. A relay looks from outside
+    /// whether visitors get here, and lends an address where they do not.
+    #[arg(long, group = "internet", conflicts_with = "local", help_heading = "Internet")]
+    pub public: bool,
+
+    /// Do not ask before the router is asked for a port
+    #[arg(long, short, requires = "public", help_heading = "Internet")]
+    pub yes: bool,
+
     /// Lend an address of the internet: tun.example.com, ssh://HOST or pagekite://NAME; the next when one fails
     ///
     /// A doorstep relay is joined once, with the line that its owner gets by `doorstep relay invite`. For ssh:// any
     /// server will do that you can log in to, and everything in ~/.ssh/config holds. Visitors in this network can come
     /// as before, unless there is --local.
-    #[arg(long, value_name = "RELAY", num_args = 1, value_delimiter = ',', value_parser = values::via, help_heading = "Internet")]
+    #[arg(long, value_name = "RELAY", num_args = 1, value_delimiter = ',', value_parser = values::via, group = "internet", help_heading = "Internet")]
     pub via: Vec<Via>,
 
     /// The name in the address: blog for https://blog.tun.example.com, or a whole name of your own
     ///
     /// Without it the relay makes one up, the same each time for the same target. A name of your own must lead to the
     /// relay by a CNAME record.
-    #[arg(long, value_name = "NAME", requires = "via", value_parser = values::lent_name, help_heading = "Internet")]
+    #[arg(long, value_name = "NAME", requires = "internet", value_parser = values::lent_name, help_heading = "Internet")]
     pub name: Option<String>,
 
     /// Encrypt up to this computer: the certificate and its key are here, the relay sees ciphertext only
@@ -174,6 +185,13 @@ pub struct ShareArgs {
     pub log: Option<PathBuf>,
 }
 
+impl ShareArgs {
+    /// Whether visitors from the internet are wished for.
+    pub fn is_public(&self) -> bool {
+        self.public || !self.via.is_empty()
+    }
+}
+
 pub const SHORT_EXAMPLES: &str = "\
 Examples:
   doorstep share                       this folder
@@ -197,7 +215,8 @@ Examples:
     doorstep share http://192.168.1.50:3000         an app on another computer
     doorstep share unix:/run/app.sock               an app on a unix socket
 
-  From everywhere, by a relay of your own or any ssh server
+  From everywhere, by your router, a relay of your own or any ssh server
+    doorstep share 8000 --public                    a port of the router, while it runs
     doorstep share 8000 --via tun.example.com       https://NAME.tun.example.com
     doorstep share 8000 --via tun.example.com --name blog --password
     doorstep share photos --via ssh://vps           a port of that server

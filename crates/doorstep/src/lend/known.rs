@@ -34,6 +34,12 @@ pub fn of_user(vias: &[Via], kite_secret: Option<&Path>) -> Result<Vec<Known>, F
     vias.iter().map(known).collect()
 }
 
+/// Relays that whoever runs this has joined. Reads files.
+pub fn joined() -> Vec<Via> {
+    let domains = agent_identities_dir().and_then(|dir| AgentIdentity::list(&dir)).unwrap_or_default();
+    domains.into_iter().map(|domain| Via::Relay { host: domain.to_string(), port: RELAY_PORT }).collect()
+}
+
 /// For `[tunnel]`: what the supervisor read.
 ///
 /// # Errors

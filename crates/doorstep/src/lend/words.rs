@@ -3,6 +3,8 @@
 use doorstep_model::{Blame, Finding, Severity};
 use doorstep_proto::tunnel::{Code, Retry, TunnelError};
 
+use crate::outside::is_direct;
+
 /// Something is not lent.
 pub fn refused(via: &str, why: &TunnelError) -> Finding {
     Finding {
@@ -21,7 +23,7 @@ pub fn notice(via: &str, text: &str) -> Finding {
         severity: Severity::Note,
         blame: Blame::Upstream,
         id: "tunnel-notice",
-        what: format!("{via} says: {text}"),
+        what: if is_direct(via) { text.to_owned() } else { format!("{via} says: {text}") },
         why: String::new(),
         fix: String::new(),
     }

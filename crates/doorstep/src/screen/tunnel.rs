@@ -4,6 +4,7 @@ use super::line::{BAD, DIM, LINK, Line, PLAIN, WARN};
 use super::story::Tunnel;
 use super::text;
 use crate::lend::{State, seconds_until};
+use crate::outside::is_direct;
 
 /// What stands beside `internet`: its addresses, then what is not as it should be.
 pub fn rows(tunnels: &[Tunnel], addresses: &[String], room: usize) -> Vec<Line> {
@@ -34,6 +35,9 @@ pub fn words(tunnel: &Tunnel) -> String {
     let via = &tunnel.via;
     let Some(state) = &tunnel.state else { return format!("{via} stands by") };
     match state {
+        State::Connecting if is_direct(via) => format!("asking {via} for a port …"),
+        State::Up { .. } if is_direct(via) => format!("{via} lets visitors in"),
+        State::Waiting { why, .. } if is_direct(via) => format!("{via}: {why}"),
         State::Connecting => format!("connecting to {via} …"),
         State::Up { .. } => format!("connected to {via}, asking for an address …"),
         State::Waiting { why, until } => {

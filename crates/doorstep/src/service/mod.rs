@@ -1,5 +1,6 @@
 //! `doorstep service`: start at boot, by systemd. And `doorstep undo`: take back what was changed on this computer.
 
+mod mapping;
 mod steps;
 mod undo;
 mod unit;

@@ -6,7 +6,7 @@ use doorstep_store::{Change, Entry};
 use time::OffsetDateTime;
 
 use super::steps::{Hands, Step, run_really};
-use super::{open_journal, say};
+use super::{mapping, open_journal, say};
 use crate::args::service::UndoArgs;
 use crate::dirs::Dirs;
 use crate::exit::{Code, Failure};
@@ -32,14 +32,24 @@ pub fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
     }
     let Some(journal) = &mut journal else { return Ok(ExitCode::SUCCESS) };
     let mut hands = Hands { run: &mut run_really, say: &mut |line| say(&format!("  {line}")) };
-    for step in chosen.iter().flat_map(|entry| Step::undoing(&entry.change)) {
-        if args.dry_run {
-            say(&format!("  would {}", step.said()));
-        } else {
-            step.take(journal, &mut hands)?;
+    let mut failed = None;
+    for entry in &chosen {
+        if let Change::Mapping(mapping) = &entry.change {
+            // One router that is not here is no reason to leave everything else as it is.
+            if let Err(failure) = mapping::close(mapping, entry.id, journal, args.dry_run, hands.say) {
+                failed.get_or_insert(failure);
+            }
+            continue;
+        }
+        for step in Step::undoing(&entry.change) {
+            if args.dry_run {
+                (hands.say)(&format!("would {}", step.said()));
+            } else {
+                step.take(journal, &mut hands)?;
+            }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 fn chosen<'a>(standing: &'a [Entry], args: &UndoArgs) -> Result<Vec<&'a Entry>, Failure> {
@@ -68,9 +78,7 @@ fn words(change: &Change) -> String {
         Change::Unit { name, of_user: false } => format!("enabled {name}"),
         Change::Unit { name, of_user: true } => format!("enabled {name} of this user"),
         Change::User { name } => format!("made the user {name}"),
-        Change::Mapping(mapping) => {
-            format!("had port {} of {} opened for {}", mapping.external_port, mapping.gateway, mapping.internal)
-        }
+        Change::Mapping(mapping) => mapping::words(mapping),
         Change::Record(record) => format!("set {} {} at {}", record.name, record.record, record.provider),
     }
 }

@@ -68,11 +68,11 @@ async fn session(
     log: Option<AccessLog>,
     zone: UtcOffset,
 ) -> Result<ExitCode, Failure> {
-    if !args.via.is_empty() {
+    if args.is_public() {
         lendable::check(&target).await?;
     }
     // While the terminal is free: ssh may have questions.
-    let ready = if args.via.is_empty() { None } else { Some(tunnel::prepare(args).await?) };
+    let ready = if args.is_public() { Some(tunnel::prepare(args, choice.port).await?) } else { None };
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let events = Arc::new(Events::new(workers));
     let (over, mut is_over) = mpsc::channel(4);
@@ -86,7 +86,7 @@ async fn session(
         nonce: nonce.clone(),
         stop: stop(over),
         tls: certificate.as_ref().map(|certificate| certificate.config.clone()),
-        allowed: if args.via.is_empty() { |_| true } else { |ip| !doorstep_tunnel::is_forbidden(ip) },
+        allowed: if args.is_public() { |ip| !doorstep_tunnel::is_forbidden(ip) } else { |_| true },
     };
     let running = Running::start(&spec, bound, engine).map_err(|error| not_started(&error))?;
     let mut signals = Signals::listen().map_err(no_resources)?;
@@ -112,7 +112,8 @@ async fn session(
         Some(ready) => {
             exposed::of(args, &target).into_iter().for_each(|finding| screen.tell(Message::Finding(finding)));
             let site = running.lent_site(tunnel::any_name(args));
-            let of = tunnel::Of::Web { lent: tunnel::web(args, &target), site, nonce: nonce.clone() };
+            let of =
+                tunnel::Of::Web { lent: tunnel::web(args, &target), site, nonce: nonce.clone(), port: choice.port };
             match tunnel::start(args, ready, of, &screen, (running.threads(), given_up)) {
                 Ok(lending) => Some(lending),
                 Err(failure) => {
@@ -310,7 +311,7 @@ fn sharing(
         fingerprint,
         expires: args.expires,
         local: args.local,
-        tunnel: !args.via.is_empty(),
+        tunnel: args.is_public(),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::target::raw::Raw;
 /// Why sharing could not start, or go on.
 pub async fn session(args: &ShareArgs, raw: Raw, zone: UtcOffset) -> Result<ExitCode, Failure> {
     fits(args, &raw)?;
-    let ready = tunnel::prepare(args).await?;
+    let ready = tunnel::prepare(args, 0).await?;
     let events = Arc::new(Events::new(1));
     let mut signals = Signals::listen().map_err(no_resources)?;
     let (screen, screen_thread) = Screen::start(options(args, zone), events, None).map_err(no_resources)?;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use doorstep_gateway::Family;
 use doorstep_model::{
     Blame, CertificateSource, ChallengeKind, Finding, Hostname, Issuance, Issuer, Lent, Pem, Severity, Via, WebLent,
 };
@@ -17,9 +19,11 @@ use tokio::task::AbortHandle;
 
 use super::proof::{self, Proof};
 use crate::args::ShareArgs;
+use crate::dirs::Dirs;
 use crate::exit::{Code, Failure, cause};
 use crate::lend::ways::{Known, ways};
-use crate::lend::{Lending, LentSite, News, Offer, OwnCertificates, State, host_of, known, words};
+use crate::lend::{Lending, LentSite, News, Offer, OwnCertificates, State, Way, host_of, known, words};
+use crate::outside::{Direct, Eyes, FileLedger, consent, is_direct};
 use crate::screen::{Address, Message, Scope, Screen, Tunnel};
 use crate::target::Target;
 
@@ -27,15 +31,28 @@ use crate::target::Target;
 const LETSENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// Ways that were tried as far as a person is needed for it.
-pub struct Ready(Vec<Known>);
+pub struct Ready {
+    known: Vec<Known>,
+    /// Straight to this computer, besides.
+    direct: Option<Straight>,
+}
+
+/// What the direct ways need.
+struct Straight {
+    eyes: Eyes,
+    ledger: Arc<FileLedger>,
+}
 
 /// Finds what makes this computer known to each of the ways, and lets `ssh` ask its questions while the terminal is free.
 ///
 /// # Errors
 /// This computer is not known somewhere, and what to do.
-pub async fn prepare(args: &ShareArgs) -> Result<Ready, Failure> {
+pub async fn prepare(args: &ShareArgs, port: u16) -> Result<Ready, Failure> {
     fits(args)?;
-    let known = known::of_user(&args.via, args.kite_secret.as_deref())?;
+    let joined = if args.public { known::joined() } else { Vec::new() };
+    let vias = if args.via.is_empty() { &joined } else { &args.via };
+    let known = known::of_user(vias, args.kite_secret.as_deref())?;
+    let direct = if args.public { Some(straight(args, port, &known, &joined)?) } else { None };
     let terminal = std::io::stdin().is_terminal() && !args.json && !args.quiet;
     for one in &known {
         if let Known::Ssh(options) = one {
@@ -45,7 +62,19 @@ pub async fn prepare(args: &ShareArgs) -> Result<Ready, Failure> {
             })?;
         }
     }
-    Ok(Ready(known))
+    Ok(Ready { known, direct })
+}
+
+/// What the direct ways need: leave to ask the router, a journal, and relays that look.
+fn straight(args: &ShareArgs, port: u16, known: &[Known], joined: &[Via]) -> Result<Straight, Failure> {
+    let state = Dirs::of(None)?.state;
+    consent::ask(&state, port, args.yes)?;
+    let others = known::of_user(joined, None).unwrap_or_default();
+    let relays = known.iter().chain(&others).filter_map(|known| match known {
+        Known::Relay { identity, .. } => Some((**identity).clone()),
+        Known::Ssh(_) | Known::Kite { .. } => None,
+    });
+    Ok(Straight { eyes: Eyes::new(relays), ledger: Arc::new(FileLedger::new(state)) })
 }
 
 /// Options that mean nothing for any of the ways are mistakes.
@@ -94,8 +123,15 @@ pub fn any_name(args: &ShareArgs) -> bool {
 }
 
 /// What is lent: a site, or a port as it is.
+#[derive(Clone)]
 pub enum Of {
-    Web { lent: WebLent, site: Arc<LentSite>, nonce: String },
+    /// `port` is what is listened on here.
+    Web {
+        lent: WebLent,
+        site: Arc<LentSite>,
+        nonce: String,
+        port: u16,
+    },
     Raw(Lent),
 }
 
@@ -109,7 +145,7 @@ pub fn start(
     of: Of,
     screen: &Screen,
     (threads, over): (Threads, mpsc::UnboundedSender<String>),
-) -> Result<Lending, Failure> {
+) -> Result<Lendings, Failure> {
     let own = match &of {
         Of::Web { lent, .. } if lent.end_to_end => Some(Arc::new(certificates(args, lent, screen)?)),
         _ => None,
@@ -128,11 +164,51 @@ pub fn start(
         Of::Raw(Lent::Web(_)) => return Err(Failure::new(Code::Failed, "a web target is not lent as it is")),
     };
     let (says, news) = mpsc::unbounded_channel();
-    let ways = ways(ready.0, &threads);
-    let lending = Lending::start(ways, vec![Offer { lent, sink }], says);
-    let follower = Follower { of, own, screen: screen.clone(), connector: Arc::new(Connector::new()), over };
-    tokio::spawn(follower.run(news));
-    Ok(lending)
+    let mut all = Vec::new();
+    let mut beside = Vec::new();
+    if let (Some(straight), Of::Web { nonce, port, .. }) = (ready.direct, &of) {
+        let direct = |family| Direct {
+            family,
+            port: *port,
+            tls: args.tls,
+            nonce: nonce.clone(),
+            eyes: straight.eyes.clone(),
+            ledger: straight.ledger.clone(),
+        };
+        all.push(way(direct(Family::V4)));
+        // Beside the others and not instead of them: an address that only visitors with IPv6 can use is not enough.
+        beside.push(way(direct(Family::V6)));
+    }
+    all.extend(ways(ready.known, &threads));
+    let offers = vec![Offer { lent, sink }];
+    let follower = |news, from| {
+        let (of, own, screen) = (of.clone(), own.clone(), screen.clone());
+        let follower = Follower { of, own, screen, connector: Arc::new(Connector::new()), over: over.clone(), from };
+        tokio::spawn(follower.run(news));
+    };
+    let mut lendings = Lendings(Vec::new());
+    if !beside.is_empty() {
+        let (says, news) = mpsc::unbounded_channel();
+        follower(news, all.len());
+        lendings.0.push(Lending::start(beside, offers.clone(), says));
+    }
+    follower(news, 0);
+    lendings.0.push(Lending::start(all, offers, says));
+    Ok(lendings)
+}
+
+fn way(direct: Direct) -> Way {
+    Way { via: direct.via().to_owned(), names: Vec::new(), carrier: Box::new(direct) }
+}
+
+/// Ways among which one is taken, and those that are taken beside them.
+pub struct Lendings(Vec<Lending>);
+
+impl Lendings {
+    /// Leaves all of them. See [`Lending::leave`].
+    pub async fn leave(self, patience: Duration) {
+        futures_util::future::join_all(self.0.into_iter().map(|lending| lending.leave(patience))).await;
+    }
 }
 
 fn certificates(args: &ShareArgs, lent: &WebLent, screen: &Screen) -> Result<OwnCertificates, Failure> {
@@ -192,6 +268,8 @@ struct Follower {
     screen: Screen,
     connector: Arc<Connector>,
     over: mpsc::UnboundedSender<String>,
+    /// The number of its first way on the screen. The first lending's is 0; what is beside it is nobody's loss.
+    from: usize,
 }
 
 impl Follower {
@@ -203,23 +281,30 @@ impl Follower {
         let mut proving: HashMap<String, AbortHandle> = HashMap::new();
         while let Some(news) = news.recv().await {
             match news {
+                // That there is no IPv6 here is nothing that anybody has to know.
+                News::State { state: State::Waiting { .. } | State::Connecting, .. } if self.from > 0 => {}
                 News::State { way, via, state } => {
                     vias.resize(vias.len().max(way + 1), String::new());
                     vias[way].clone_from(&via);
                     if let State::Stopped { why, .. } = &state {
                         last = format!("{via}: {why}");
                     }
+                    let way = way + self.from;
                     self.screen.tell(Message::Tunnel(Tunnel { way, via, state: Some(state) }));
                 }
                 News::StandsBy { way } => {
                     let via = vias.get(way).cloned().unwrap_or_default();
+                    let way = way + self.from;
                     self.screen.tell(Message::Tunnel(Tunnel { way, via, state: None }));
                 }
                 News::Lent { address, via, .. } => {
                     if let Some(finding) = self.nameless(&via, &address) {
                         self.screen.tell(Message::Finding(finding));
                     }
-                    if let Some(proof) = self.lent(address.clone()) {
+                    if is_direct(&via) {
+                        // Proven from outside, where alone it can be: many routers do not let it be seen from inside.
+                        self.screen.tell(Message::Address(Address::new(address, Scope::Tunnel)));
+                    } else if let Some(proof) = self.lent(address.clone()) {
                         proving.insert(address, proof);
                     }
                 }
@@ -240,6 +325,7 @@ impl Follower {
                     }
                 }
                 News::Notice { via, text } => self.screen.tell(Message::Finding(words::notice(&via, &text))),
+                News::Over if self.from > 0 => {}
                 News::Over => {
                     let _ = self.over.send(std::mem::take(&mut last));
                 }
