@@ -29,6 +29,7 @@ pub const TESTS: &[Need] = &[
     need("pebble", "pebble", "tests of certificates from an authority"),
     need("ip", "iproute2", "end-to-end tests of addresses"),
     need("nft", "nftables", "end-to-end tests of firewalls, and the home router of those of tunnels"),
+    need("knotd", "knot", "tests of dynamic DNS at a zone of one's own"),
     need("miniupnpd", "miniupnpd-nftables", "the home router that opens ports"),
     need("iperf3", "iperf3", "end-to-end tests of lent TCP and UDP ports"),
     need("sshd", "openssh-server", "tests of tunnels through an ssh server"),

@@ -34,6 +34,12 @@ pub(crate) enum Then {
     NewAccount,
 }
 
+impl From<doorstep_dns::DnsFault> for Fault {
+    fn from(fault: doorstep_dns::DnsFault) -> Self {
+        Self::from_dns(fault)
+    }
+}
+
 impl Fault {
     pub fn new(id: &'static str, blame: Blame, what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { id, what: what.into(), fix: fix.into(), blame, then: Then::Retry, not_before: None }
@@ -41,6 +47,13 @@ impl Fault {
 
     pub fn then(self, then: Then) -> Self {
         Self { then, ..self }
+    }
+
+    /// Where something about names went wrong.
+    fn from_dns(fault: doorstep_dns::DnsFault) -> Self {
+        let looks = matches!(fault.id, "dns-lookup" | "dns-resolver");
+        let then = if looks { Then::LookAgain } else { Then::Retry };
+        Self::new(fault.id, fault.blame, fault.what, fault.fix).then(then)
     }
 
     /// The authority could not be talked with.

@@ -77,12 +77,6 @@ pub(crate) const PRECHECK: Duration = Duration::from_secs(5);
 /// What is read of an answer to our own request.
 pub(crate) const PRECHECK_ANSWER: u64 = 4096;
 
-/// Addresses of a name that are tried.
-pub(crate) const ADDRESSES: usize = 8;
-
-/// CNAME records followed from `_acme-challenge`.
-pub(crate) const CNAMES: usize = 8;
-
 /// How long a TXT record may take to be seen before the authority is asked to look all the same.
 pub(crate) const TXT_SEEN: Duration = Duration::from_secs(120);
 

@@ -1,15 +1,14 @@
-use dns_update::{DnsRecord, DnsRecordType, DnsUpdater};
-use doorstep_model::{Blame, DnsProvider};
+use doorstep_dns::Provider;
+use doorstep_model::DnsProvider;
 use tokio::time::Instant;
 
 use super::Lookup;
-use super::provider::updater;
 use crate::fault::Fault;
 use crate::limits::{POLL_FIRST, POLL_MOST, TXT_SEEN};
 
 /// A TXT record that answers dns-01 (RFC 8555 section 8.4), put where `_acme-challenge` of the name leads to.
 pub(crate) struct Record {
-    updater: DnsUpdater,
+    provider: Provider,
     zone: String,
     name: String,
     text: String,
@@ -18,27 +17,13 @@ pub(crate) struct Record {
 impl Record {
     /// Puts `text` there and waits until it can be seen, within bounds: the authority looks for itself anyway.
     pub async fn put(lookup: &Lookup, provider: &DnsProvider, base: &str, text: String) -> Result<Self, Fault> {
-        let updater = updater(provider)?;
         let name = lookup.canonical(&format!("_acme-challenge.{base}")).await?;
         let zone = match provider.settings.get("zone").map(|zone| zone.reveal().trim_end_matches('.').to_owned()) {
             Some(zone) if name == zone || name.ends_with(&format!(".{zone}")) => zone,
             _ => lookup.zone(&name).await?,
         };
-        let record = Self { updater, zone, name, text };
-        let wanted = vec![DnsRecord::TXT(record.text.clone())];
-        let put = record.updater.add_to_rrset(&record.name, DnsRecordType::TXT, 60, wanted, &record.zone).await;
-        put.map_err(|error| {
-            let what = format!(
-                "{} did not take the record {} in the zone {}: {error}.",
-                provider.kind, record.name, record.zone
-            );
-            Fault::new(
-                "dns-update",
-                Blame::Environment,
-                what,
-                "Check the settings in `dns`, and that they may change this zone.",
-            )
-        })?;
+        let record = Self { provider: Provider::new(provider)?, zone, name, text };
+        record.provider.add_text(&record.zone, &record.name, &record.text).await?;
         record.wait_until_seen(lookup).await;
         Ok(record)
     }
@@ -57,7 +42,6 @@ impl Record {
 
     /// Takes it away again. One that stays does no harm.
     pub async fn remove(self) {
-        let records = vec![DnsRecord::TXT(self.text)];
-        let _ = self.updater.remove_from_rrset(&self.name, DnsRecordType::TXT, records, &self.zone).await;
+        let _ = self.provider.remove_text(&self.zone, &self.name, &self.text).await;
     }
 }

@@ -7,21 +7,27 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use crate::fault::{Fault, Then};
-use crate::limits::{ADDRESSES, CNAMES, PRECHECK};
+use crate::Kind;
+use crate::fault::DnsFault;
+use crate::limits::{ADDRESSES, CNAMES, LOOKUP, SERVERS};
 
 /// Questions to name servers, without caches and without /etc/hosts: an authority sees neither.
 #[derive(Clone)]
-pub(crate) struct Lookup {
+pub struct Lookup {
     resolver: TokioResolver,
+    /// At which port servers are asked that are found by their names.
+    port: u16,
 }
 
 impl Lookup {
     /// Asks `server`, or those of the system.
-    pub fn new(server: Option<SocketAddr>) -> Result<Self, Fault> {
+    ///
+    /// # Errors
+    /// The system names no server.
+    pub fn new(server: Option<SocketAddr>) -> Result<Self, DnsFault> {
         let broken = |error: NetError| {
             let what = format!("this computer's name servers cannot be asked: {error}.");
-            Fault::new("dns-resolver", Blame::Environment, what, "Name a name server in /etc/resolv.conf.")
+            DnsFault::new("dns-resolver", Blame::Environment, what, "Name a name server in /etc/resolv.conf.")
         };
         let mut builder = match server {
             Some(server) => {
@@ -38,13 +44,16 @@ impl Lookup {
         let options = builder.options_mut();
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
-        options.timeout = PRECHECK;
+        options.timeout = LOOKUP;
         options.attempts = 2;
-        Ok(Self { resolver: builder.build().map_err(broken)? })
+        Ok(Self { resolver: builder.build().map_err(broken)?, port: server.map_or(53, |server| server.port()) })
     }
 
     /// All addresses of a host name, IPv6 first, as authorities prefer it. Empty where the name does not exist.
-    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Fault> {
+    ///
+    /// # Errors
+    /// No server answered.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, DnsFault> {
         let (v6, v4) = tokio::join!(self.ask(host, RecordType::AAAA), self.ask(host, RecordType::A));
         // Some name servers fail when asked for a kind of address that there is none of.
         let found = match (v6, v4) {
@@ -63,8 +72,51 @@ impl Lookup {
         Ok(addresses)
     }
 
+    /// The values at `name` of one type, as text: addresses, or the name that a CNAME leads to.
+    ///
+    /// # Errors
+    /// No server answered.
+    pub async fn values(&self, name: &str, kind: Kind) -> Result<Vec<String>, DnsFault> {
+        let asked = match kind {
+            Kind::A => RecordType::A,
+            Kind::Aaaa => RecordType::AAAA,
+            Kind::Cname => RecordType::CNAME,
+            Kind::Txt => return self.texts(name).await,
+        };
+        let values = self.ask(name, asked).await?.into_iter().filter_map(|data| match (kind, data) {
+            (Kind::A, RData::A(address)) => Some(address.0.to_string()),
+            (Kind::Aaaa, RData::AAAA(address)) => Some(address.0.to_string()),
+            (Kind::Cname, RData::CNAME(target)) => Some(target.0.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
+            _ => None,
+        });
+        Ok(values.collect())
+    }
+
+    /// Lookups at each of the servers that answer for `zone` themselves, past all caches.
+    ///
+    /// # Errors
+    /// They cannot be found out.
+    pub async fn authorities(&self, zone: &str) -> Result<Vec<(String, Self)>, DnsFault> {
+        let servers = self.ask(zone, RecordType::NS).await?.into_iter().filter_map(|data| match data {
+            RData::NS(server) => Some(server.0.to_ascii().trim_end_matches('.').to_owned()),
+            _ => None,
+        });
+        let mut found = Vec::new();
+        for name in servers.take(SERVERS).collect::<Vec<_>>() {
+            for ip in self.addresses(&name).await.unwrap_or_default().into_iter().take(1) {
+                if let Ok(lookup) = Self::new(Some(SocketAddr::new(ip, self.port))) {
+                    found.push((name.clone(), lookup));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// The texts at `name`.
-    pub async fn texts(&self, name: &str) -> Result<Vec<String>, Fault> {
+    ///
+    /// # Errors
+    /// No server answered.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, DnsFault> {
         let texts = self.ask(name, RecordType::TXT).await?.into_iter().filter_map(|data| match data {
             RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect()),
             _ => None,
@@ -73,7 +125,10 @@ impl Lookup {
     }
 
     /// Where the CNAME records that begin at `name` lead; `name` itself where there are none.
-    pub async fn canonical(&self, name: &str) -> Result<String, Fault> {
+    ///
+    /// # Errors
+    /// No server answered, or they lead on and on.
+    pub async fn canonical(&self, name: &str) -> Result<String, DnsFault> {
         let mut at = name.to_owned();
         for _ in 0..CNAMES {
             let next = self.ask(&at, RecordType::CNAME).await?.into_iter().find_map(|data| match data {
@@ -86,7 +141,7 @@ impl Lookup {
             }
         }
         let what = format!("the CNAME records at {name} lead on and on.");
-        Err(Fault::new(
+        Err(DnsFault::new(
             "dns-cname-loop",
             Blame::Environment,
             what,
@@ -95,7 +150,10 @@ impl Lookup {
     }
 
     /// The zone that `name` lies in: the nearest name above with an SOA record.
-    pub async fn zone(&self, name: &str) -> Result<String, Fault> {
+    ///
+    /// # Errors
+    /// No server answered, or there is none.
+    pub async fn zone(&self, name: &str) -> Result<String, DnsFault> {
         let mut at = name;
         loop {
             let found = self.ask(at, RecordType::SOA).await?.iter().any(|data| matches!(data, RData::SOA(_)));
@@ -106,18 +164,17 @@ impl Lookup {
                 Some((_, above)) => at = above,
                 None => {
                     let what = format!("no DNS zone was found for {name}.");
-                    return Err(Fault::new("dns-zone", Blame::Environment, what, "Give it as `zone` in `dns`."));
+                    return Err(DnsFault::new("dns-zone", Blame::Environment, what, "Give it as `zone` in `dns`."));
                 }
             }
         }
     }
 
     /// The records of one kind; none where the name, or that kind of record, does not exist.
-    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, Fault> {
+    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, DnsFault> {
         let failed = |why: &dyn std::fmt::Display| {
             let what = format!("looking up {name} ({kind}) failed: {why}.");
-            Fault::new("dns-lookup", Blame::Environment, what, "Check that this computer's name server answers.")
-                .then(Then::LookAgain)
+            DnsFault::new("dns-lookup", Blame::Environment, what, "Check that this computer's name server answers.")
         };
         let mut asked = Name::from_ascii(name).map_err(|error| failed(&error))?;
         asked.set_fqdn(true);

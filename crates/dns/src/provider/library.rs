@@ -1,22 +1,29 @@
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dns_update::{DnsUpdater, TsigAlgorithm};
 use doorstep_model::{Blame, DNS_PROVIDERS, DnsKind, DnsProvider};
 
-use crate::fault::Fault;
+use crate::fault::{Again, DnsFault};
+use crate::limits::REQUEST;
 
-/// How long one request to a provider may take.
-const TIMEOUT: Option<Duration> = Some(Duration::from_secs(30));
+const TIMEOUT: Option<std::time::Duration> = Some(REQUEST);
 
 type Make = fn(&Settings<'_>) -> Result<DnsUpdater, Problem>;
 
 /// A client for `provider`.
-pub(crate) fn updater(provider: &DnsProvider) -> Result<DnsUpdater, Fault> {
+pub(super) fn updater(provider: &DnsProvider) -> Result<DnsUpdater, DnsFault> {
+    let name = check(provider)?;
+    let make = MAKERS.iter().find(|(known, _)| *known == name);
+    let Some((_, make)) = make else {
+        return Err(fault(format!("the DNS provider {name} is not known to the library."), String::new()));
+    };
+    make(&Settings(provider)).map_err(|problem| problem.explain(name))
+}
+
+/// Whether the provider is one that is known, and has all that it needs and nothing else; its name.
+pub(super) fn check(provider: &DnsProvider) -> Result<&'static str, DnsFault> {
     let known = DnsKind::named(&provider.kind);
-    let make = MAKERS.iter().find(|(name, _)| *name == provider.kind);
-    let (Some(DnsKind { name, settings }), Some((_, make))) = (known, make) else {
+    let Some(DnsKind { name, settings }) = known else {
         let all: Vec<&str> = DNS_PROVIDERS.iter().map(|kind| kind.name).collect();
         let what = format!("the DNS provider {:?} is not known.", provider.kind);
         return Err(fault(what, format!("Use one of: {}.", all.join(", "))));
@@ -26,24 +33,33 @@ pub(crate) fn updater(provider: &DnsProvider) -> Result<DnsUpdater, Fault> {
         let what = format!("the DNS provider {name} has no setting {unknown:?}.");
         return Err(fault(what, format!("It takes: {}.", settings.join(", "))));
     }
-    make(&Settings(provider)).map_err(|problem| match problem {
-        Problem::Missing(key) => {
-            fault(format!("the DNS provider {name} needs the setting {key:?}."), format!("Add {key} to `dns`."))
-        }
-        Problem::Refused(why) => fault(
-            format!("the DNS provider {name} cannot be used with these settings: {why}."),
-            "Correct them in `dns`.".into(),
-        ),
-    })
+    for needed in settings.iter().filter(|name| !name.ends_with('?')) {
+        Settings(provider).get(needed).map_err(|problem| problem.explain(name))?;
+    }
+    Ok(name)
 }
 
-fn fault(what: String, fix: String) -> Fault {
-    Fault::new("dns-provider", Blame::Environment, what, fix)
+fn fault(what: String, fix: String) -> DnsFault {
+    DnsFault::new("dns-provider", Blame::Environment, what, fix).again(Again::Never)
 }
 
-enum Problem {
+pub(super) enum Problem {
     Missing(&'static str),
     Refused(String),
+}
+
+impl Problem {
+    fn explain(self, name: &str) -> DnsFault {
+        match self {
+            Self::Missing(key) => {
+                fault(format!("the DNS provider {name} needs the setting {key:?}."), format!("Add {key} to `dns`."))
+            }
+            Self::Refused(why) => fault(
+                format!("the DNS provider {name} cannot be used with these settings: {why}."),
+                "Correct them in `dns`.".into(),
+            ),
+        }
+    }
 }
 
 impl From<dns_update::Error> for Problem {
@@ -52,14 +68,14 @@ impl From<dns_update::Error> for Problem {
     }
 }
 
-struct Settings<'a>(&'a DnsProvider);
+pub(super) struct Settings<'a>(pub &'a DnsProvider);
 
 impl Settings<'_> {
-    fn get(&self, key: &'static str) -> Result<&str, Problem> {
+    pub fn get(&self, key: &'static str) -> Result<&str, Problem> {
         self.maybe(key).ok_or(Problem::Missing(key))
     }
 
-    fn maybe(&self, key: &str) -> Option<&str> {
+    pub fn maybe(&self, key: &str) -> Option<&str> {
         self.0.settings.get(key).map(|value| value.reveal().as_str())
     }
 }
@@ -78,7 +94,6 @@ const MAKERS: &[(&str, Make)] = &[
     ("dnsmadeeasy", |s| Ok(DnsUpdater::new_dnsmadeeasy(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
     ("domeneshop", |s| Ok(DnsUpdater::new_domeneshop(s.get("token")?, s.get("secret")?, TIMEOUT)?)),
     ("dreamhost", |s| Ok(DnsUpdater::new_dreamhost(s.get("token")?, TIMEOUT)?)),
-    ("duckdns", |s| Ok(DnsUpdater::new_duckdns(s.get("token")?, TIMEOUT)?)),
     ("dynu", |s| Ok(DnsUpdater::new_dynu(s.get("token")?, TIMEOUT)?)),
     ("easydns", |s| Ok(DnsUpdater::new_easydns(s.get("token")?, s.get("key")?, TIMEOUT)?)),
     ("exoscale", |s| Ok(DnsUpdater::new_exoscale(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
@@ -152,17 +167,17 @@ mod tests {
 
     use super::*;
 
-    fn make(kind: &str, settings: &[(&str, &str)]) -> Result<DnsUpdater, Fault> {
+    fn make(kind: &str, settings: &[(&str, &str)]) -> Result<(), DnsFault> {
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), Secret::new((*value).to_owned())));
-        updater(&DnsProvider { kind: kind.into(), settings: settings.collect() })
+        crate::Provider::new(&DnsProvider { kind: kind.into(), settings: settings.collect() }).map(drop)
     }
 
     #[test]
     fn every_provider_can_be_made_of_the_settings_it_names() {
-        assert_eq!(DNS_PROVIDERS.len(), MAKERS.len());
+        assert_eq!(DNS_PROVIDERS.len(), MAKERS.len() + 2, "two are our own");
         for DnsKind { name, settings } in DNS_PROVIDERS {
             let value = |key: &str| match key {
-                "server" if *name == "powerdns" => "http://127.0.0.1:8081",
+                "server" if matches!(*name, "powerdns" | "dyndns2" | "duckdns") => "http://127.0.0.1:8081",
                 "server" => "127.0.0.1:53",
                 "endpoint" => "ovh-ca",
                 "algorithm" => "hmac-sha512",
