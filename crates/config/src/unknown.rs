@@ -100,6 +100,7 @@ pub(crate) fn report(context: &mut Context<'_>, entry: &Entry, shape: &'static S
         shape::listen(),
         shape::relay(),
         shape::tunnel(),
+        shape::public(),
     ]
     .into_iter()
     .filter(|other| other.key(key).is_some())

@@ -8,6 +8,7 @@ mod guards;
 mod issuance;
 mod order;
 mod pool;
+mod public;
 mod relay;
 mod route;
 mod site;
@@ -32,13 +33,15 @@ pub(crate) fn spec(context: &mut Context<'_>, file: &Table) -> Spec {
     let sites = site::sites(context, file, &apps);
     issuance::check(context, file, &issuance, &sites);
     let relay = relay::relay(context, file);
-    let listeners = daemon::listeners(context, file, &sites, relay.is_some());
+    let mut listeners = daemon::listeners(context, file, &sites, relay.is_some());
     if let Some(relay) = &relay {
         relay::check(context, file, (relay, &issuance), &sites, &listeners);
     }
+    public::map(context, file, &mut listeners);
+    let dns = public::names(context, file, &issuance, &sites);
     let tunnel = tunnel::tunnel(context, file, &sites);
     let daemon = daemon::daemon(context, file);
-    Spec { listeners, sites, apps, jobs, issuance, relay, daemon, tunnel, ..Spec::default() }
+    Spec { listeners, sites, apps, jobs, issuance, relay, daemon, tunnel, dns }
 }
 
 impl Table {

@@ -7,6 +7,7 @@ mod filters;
 pub(crate) mod format;
 mod guards;
 mod pool;
+mod public;
 mod relay;
 mod route;
 mod site;
@@ -133,6 +134,10 @@ pub(crate) fn tunnel() -> &'static Shape {
     &tunnel::TUNNEL
 }
 
+pub(crate) fn public() -> &'static Shape {
+    &public::PUBLIC
+}
+
 pub(crate) fn listen() -> &'static Shape {
     &daemon::LISTEN
 }
@@ -188,6 +193,13 @@ const TOP: &[Key] = &[
         "",
         "Borrow a public address for the sites, and for ports.",
         "tunnel = { via = \"tun.example.com\" }",
+    ),
+    Key::new(
+        "public",
+        Kind::Table(&public::PUBLIC),
+        "",
+        "Straight from the internet to this computer: ports of the router, names that follow its address.",
+        "public = { map = true }",
     ),
     Key::new("daemon", Kind::Table(&daemon::DAEMON), "", "doorstep itself.", "daemon = { workers = 2 }"),
     Key::new("log", Kind::Table(&daemon::LOG), "", "The access log.", "log = { access = \"stdout\" }"),

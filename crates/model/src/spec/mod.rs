@@ -20,7 +20,7 @@ pub use daemon::{AccessLogSpec, Daemon, Deadlines, LogFormat, LogTarget, Rotatio
 pub use dns::{DNS_PROVIDERS, DnsKind};
 pub use filter::{Compression, CorsPolicy, ErrorPage, Filters, HeaderEdit, Hsts, Rewrite};
 pub use guard::{ByteRate, ForwardAuth, Guards, Logins, Password, RequestRate};
-pub use outside::{AddressSources, DynamicDns};
+pub use outside::DynamicDns;
 pub use pool::{
     Balance, HashKey, HealthCheck, Member, Members, PassiveHealth, Pool, PoolQueue, ProxyHeader, Retries, Timeouts,
     Upstream, UpstreamAddr, UpstreamProtocol,
@@ -49,6 +49,4 @@ pub struct Spec {
     pub tunnel: Option<Tunnel>,
     /// Names that are kept leading here, each group with its provider.
     pub dns: Vec<DynamicDns>,
-    /// Who may be asked for this computer's public address, besides its gateway and the relays of `tunnel`.
-    pub addresses: AddressSources,
 }

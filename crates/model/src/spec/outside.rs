@@ -16,13 +16,3 @@ pub struct DynamicDns {
     /// Whether to publish AAAA records.
     pub ipv6: bool,
 }
-
-/// Who may be asked from outside which address a connection of this computer comes from. Nobody, unless named: doorstep
-/// sends nothing to a third party that it was not told to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressSources {
-    /// STUN servers (RFC 8489): host and port.
-    pub stun: Vec<(String, u16)>,
-    /// `https://` or `http://` addresses whose answer is nothing but the address.
-    pub urls: Vec<String>,
-}
