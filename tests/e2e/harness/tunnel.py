@@ -119,10 +119,10 @@ class Agent:
         """Is invited to the relay, and joins."""
         return self.run("join", relay.invite(self.name, *invitation), check=check)
 
-    def share(self, target, *args, via="tun.test", wait=True, env=None):
+    def share(self, target, *args, via="tun.test", wait=True, env=None, port=0):
         """`doorstep share TARGET --via …`; waits until there is an address for visitors."""
         here = [] if str(target).startswith(("tcp:", "udp:")) else ["--local", "--port", 0]
-        here = ["--port", 0] if via is None else here
+        here = ["--port", port] if via is None else here
         args = [target, *(["--via", via] if via else []), *here, "--no-qr", "--json", *args]
         door = Doorstep(args, self.folder, prefix=self.prefix, env=env)
         self.world.programs.append(Shared(door))

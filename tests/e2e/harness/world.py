@@ -31,7 +31,7 @@ table inet home {
         iifname "lan" accept
     }
     chain post { type nat hook postrouting priority 100;
-        oifname { "wan", "far", "cg", "net" } masquerade
+        meta nfproto ipv4 oifname { "wan", "far", "cg", "net" } masquerade
     }
 }
 """
@@ -208,17 +208,20 @@ class World:
         one.ip(f"link add {device} type veth peer name {other_device} netns {other.space}", f"link set {device} up")
         other.ip(f"link set {other_device} up")
 
-    def isp(self):
-        """A provider's translator, which has one address for many customers: the router may be one of them (device `cg`)."""
+    def isp(self, network="100.64.0"):
+        """A provider's translator, which has one address for many customers: the router may be one of them (device `cg`).
+
+        With a private network it is one more router, in front of the home's own.
+        """
         isp = self._host("isp")
         self._cable(isp, "net", self.internet, "isp")
         self.internet.ip("link set isp master inet")
         isp.ip(f"address add {PUBLIC['isp']}/24 dev net", f"route add default via {NAMES}")
         self._cable(self.router, "cg", isp, "lan")
-        isp.ip("address add 100.64.0.1/24 dev lan")
+        isp.ip(f"address add {network}.1/24 dev lan")
         isp.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         isp.filter(NAT)
-        self.router.ip("address add 100.64.0.2/24 dev cg", "link set cg down")
+        self.router.ip(f"address add {network}.2/24 dev cg", "link set cg down")
         return isp
 
     def close(self):
@@ -244,7 +247,7 @@ class World:
     # Names
 
     def name(self, name, where=None, kind="A"):
-        """What the name server says of `name` (`*.name` for all below it): the address of a host, or of `kind` TXT or CNAME a text."""
+        """What the name server says of `name` (`*.name` for all below it): the address of a host, or of another `kind` a text."""
         self.records.setdefault(name, {})[kind] = PUBLIC.get(where, where)
         beside = self.folder / "names.json.new"
         beside.write_text(json.dumps(self.records))
