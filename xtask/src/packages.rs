@@ -32,6 +32,7 @@ pub const TESTS: &[Need] = &[
     need("knotd", "knot", "tests of dynamic DNS at a zone of one's own"),
     need("miniupnpd", "miniupnpd-nftables", "the home router that opens ports"),
     need("upnpc", "miniupnpc", "another program that asks the home router for a port"),
+    need("faketime", "faketime", "a clock that is off by a year"),
     need("conntrack", "conntrack", "what a router forgets when it is started anew"),
     need("kdig", "knot-dnsutils", "what a zone's own server says, and services that change it"),
     need("iperf3", "iperf3", "end-to-end tests of lent TCP and UDP ports"),

@@ -50,11 +50,11 @@ def roommate(world):
 
 
 def repeater(world, *habits):
-    """A second router at home, which answers searches and passes nobody's packets on."""
+    """A second router at home, which answers searches and passes nobody's packets on: harness/quirky.py, running."""
     host = plug_in(world, "repeater", 2)
     program = host.start(sys.executable, HARNESS / "quirky.py", f"{HOME}.2", "lan0", *habits)
     program.wait_for("ready")
-    return host
+    return program
 
 
 def ipv6(world, pinholes_only=True):
@@ -92,6 +92,7 @@ def change_line(world, last):
     address = f"11.0.0.{last}"
     world.router.run("ip", "-4", "address", "flush", "dev", "wan")
     world.router.ip(f"address add {address}/24 dev wan", f"route replace default via {NAMES}")
-    # Connections that were translated to the old address are over.
+    # Whoever still sends to the old address reaches nobody, and connections that were translated to it are over.
+    world.router.ip(f"link set wan address 02:00:00:00:00:{last:02}")
     world.router.run("conntrack", "-F", check=False)
     return address

@@ -28,16 +28,17 @@ def scaled(whole, least=1):
 class Relay:
     """`doorstep up` with `[relay]`. Its names have certificates of its own authority, which the world's visitors trust."""
 
-    def __init__(self, world, host=None, domain="tun.test", more="", certificate='"local"', before="", agents=None):
+    def __init__(self, world, host=None, domain="tun.test", more="", certificate='"local"', before="", agents=None, also=None):
         self.world, self.host, self.domain = world, host or world.vps, domain
         self.folder = self.host.folder / "relay"
         open_way(self.folder)
         self.state = self.folder / "state"
         self.file = self.folder / "doorstep.toml"
         self.address = PUBLIC[self.host.name]
+        http, https = ([f"{ip}:{port}" for ip in (self.address, also) if ip] for port in (80, 443))
         self.file.write_text(
             f"{before}\n"
-            f'listen = {{ http = "{self.address}:80", https = "{self.address}:443" }}\n'
+            f"listen = {{ http = {json.dumps(http)}, https = {json.dumps(https)} }}\n"
             f'daemon = {{ state = "{self.state}" }}\n'
             f'[relay]\ndomain = "{domain}"\nports = "{LEASED.start}-{LEASED.stop - 1}"\ncertificate = {certificate}\n{more}\n'
         )
