@@ -153,8 +153,9 @@ async fn session(
                 lending.leave(limits::DRAIN).await;
             }
         };
-        let both = async { tokio::join!(running.drained(), left) };
-        let _ = tokio::time::timeout(limits::DRAIN, both).await;
+        // Transfers are cut off after a while; a port of the router is not left open because that one is slow to close it.
+        let left = tokio::time::timeout(limits::DRAIN + limits::GIVE_BACK, left);
+        let _ = tokio::join!(tokio::time::timeout(limits::DRAIN, running.drained()), left);
     };
     let mut hurried = tokio::select! {
         _ = async { tokio::join!(goodbye, finished) } => false,
