@@ -65,6 +65,11 @@ impl Dirs {
         self.state.join("relay")
     }
 
+    /// What was published of this computer: values of names.
+    pub fn public(&self) -> PathBuf {
+        self.state.join("public")
+    }
+
     /// Virtual environments, and the static files of Django apps.
     pub fn python(&self) -> PathBuf {
         self.state.join("python")
@@ -75,7 +80,7 @@ impl Dirs {
         self.logs.join("access")
     }
 
-    /// Makes them, for their owner alone; `tls`, `relay` and `logs/access` for the worker's user where it is another.
+    /// Makes them, for their owner alone; `tls`, `relay`, `public` and `logs/access` for the worker's user where it is another.
     ///
     /// # Errors
     /// The system's, with the folder's name.
@@ -97,7 +102,7 @@ impl Dirs {
             .mode(0o755)
             .create(self.python())
             .map_err(|error| fail(&self.python(), &error))?;
-        let theirs = [self.tls(), self.access_logs(), self.relay()];
+        let theirs = [self.tls(), self.access_logs(), self.relay(), self.public()];
         for dir in &theirs {
             make_private_dir(dir).map_err(|error| fail(dir, &error))?;
         }

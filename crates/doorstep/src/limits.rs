@@ -252,5 +252,11 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Looks in vain, one after the other, after which a direct way is given up for the next.
 pub const LOOKS_MISSED: u32 = 2;
 
-/// How long the router may take to close a port again when sharing ends: some take seconds for each of a few questions.
+/// How long the router may take to close a port again when sharing ends.
 pub const GIVE_BACK: Duration = Duration::from_secs(8);
+
+/// How often somebody outside is asked which address this computer has there.
+pub const OBSERVE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long the end of the daemon waits for the last lines of the journal.
+pub const JOURNAL_FLUSH: Duration = Duration::from_secs(3);

@@ -34,8 +34,9 @@ pub(crate) const SERVICES: usize = 8;
 /// Other ports that are tried when the wished one is taken.
 pub(crate) const OTHER_PORTS: usize = 5;
 
-/// How long a mapping is asked for.
-pub(crate) const LEASE: Duration = Duration::from_secs(3600);
+/// How long a mapping is asked for. Whatever stays behind, because this computer has another address meanwhile for instance,
+/// holds its port for so long.
+pub(crate) const LEASE: Duration = Duration::from_secs(600);
 
 /// The longest that routers grant which grant neither [`LEASE`] nor for good, in seconds (IGD:2, section 2.5.1).
 pub(crate) const LONGEST_LEASE: u32 = 604_800;

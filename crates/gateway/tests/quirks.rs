@@ -79,7 +79,7 @@ async fn all<T, F: Future<Output = ()>>(cases: impl IntoIterator<Item = T>, run:
 async fn an_ordinary_router_maps_and_forgets_when_told() {
     let mut case = Case::new(Quirks::default(), 8080, 443).await;
     let mapped = case.mapped().await;
-    assert_eq!((mapped.external, mapped.by, mapped.lease), (443, "UPnP", Some(Duration::from_secs(3600))));
+    assert_eq!((mapped.external, mapped.by, mapped.lease), (443, "UPnP", Some(Duration::from_secs(600))));
     assert_eq!(mapped.outside, Some("11.0.0.20".parse().unwrap()));
     let only = case.only();
     assert_eq!((only.internal, only.client.as_str(), only.description.as_str()), (8080, "127.0.0.1", "doorstep"));
@@ -94,7 +94,7 @@ async fn an_ordinary_router_maps_and_forgets_when_told() {
 async fn leases_are_what_the_router_grants() {
     let ladder = [
         (Quirks { permanent_only: true, ..Quirks::default() }, None),
-        (Quirks { no_permanent: true, ..Quirks::default() }, Some(3600)),
+        (Quirks { no_permanent: true, ..Quirks::default() }, Some(600)),
         (Quirks { week_only: true, ..Quirks::default() }, Some(604_800)),
     ];
     all(ladder, |(quirks, lease)| async move {

@@ -3,13 +3,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use doorstep_model::Change;
+use doorstep_model::{Change, MappingChange};
 use serde::{Deserialize, Serialize};
 
 use crate::{make_private_dir, read_private, write_private};
 
-/// The changes that doorstep made outside of its own folder, in `journal.json` in that folder. Nothing is ever taken out: that
-/// a change was undone is an entry too. Locked while it is open.
+/// The changes that doorstep made outside of its own folder, in `journal.json` in that folder. That a
+/// change was undone is an entry too, so that the file tells what happened; only of long ago it does not. Locked while it is open.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -27,18 +27,21 @@ pub struct Entry {
     pub change: Change,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Content {
     version: u32,
     entries: Vec<Line>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
     Done(Entry),
     Undone { undone: u64, at: i64 },
 }
+
+/// Lines that are kept; beyond that, what is no more is forgotten.
+const REMEMBERED: usize = if cfg!(test) { 40 } else { 1000 };
 
 /// The form of the file.
 const VERSION: u32 = 1;
@@ -72,7 +75,11 @@ impl Journal {
         let last =
             self.content.entries.iter().map(|line| if let Line::Done(entry) = line { entry.id } else { 0 }).max();
         let id = last.unwrap_or(0) + 1;
-        self.append(Line::Done(Entry { id, at: now(), change }))?;
+        let mut lines = vec![Line::Done(Entry { id, at: now(), change: change.clone() })];
+        // Whoever asks for a port again that somebody who was killed had asked for takes it over.
+        let replaced = self.standing().into_iter().filter(|entry| is_same_mapping(&entry.change, &change));
+        lines.extend(replaced.map(|entry| Line::Undone { undone: entry.id, at: now() }));
+        self.append(lines)?;
         Ok(id)
     }
 
@@ -81,7 +88,7 @@ impl Journal {
     /// # Errors
     /// The system's.
     pub fn undone(&mut self, id: u64) -> io::Result<()> {
-        self.append(Line::Undone { undone: id, at: now() })
+        self.append(vec![Line::Undone { undone: id, at: now() }])
     }
 
     /// The changes that still stand, the last one first: in this order they can be undone.
@@ -98,13 +105,57 @@ impl Journal {
         standing
     }
 
-    fn append(&mut self, line: Line) -> io::Result<()> {
-        self.content.entries.push(line);
-        let written = serde_json::to_vec_pretty(&self.content).map_err(io::Error::from);
-        written.and_then(|bytes| write_private(&self.path, &bytes)).inspect_err(|_| {
-            self.content.entries.pop();
-        })
+    fn append(&mut self, lines: Vec<Line>) -> io::Result<()> {
+        let mut content = self.content.clone();
+        content.entries.extend(lines);
+        content.compact();
+        let bytes = serde_json::to_vec_pretty(&content).map_err(io::Error::from)?;
+        write_private(&self.path, &bytes)?;
+        self.content = content;
+        Ok(())
     }
+}
+
+impl Content {
+    /// Forgets the oldest of what is no more, where there is much of it: ports are asked for each time something is shared.
+    fn compact(&mut self) {
+        if self.entries.len() <= REMEMBERED {
+            return;
+        }
+        let undone: Vec<u64> = self.entries.iter().filter_map(Line::undone).collect();
+        let last = self.entries.iter().filter_map(Line::done).map(|entry| entry.id).max();
+        let mut left = self.entries.len() - REMEMBERED / 2;
+        let mut forgotten = Vec::new();
+        self.entries.retain(|line| {
+            let gone = match line {
+                // Numbers go on from the last one.
+                Line::Done(entry) => undone.contains(&entry.id) && Some(entry.id) != last && left > 0,
+                Line::Undone { undone, .. } => forgotten.contains(undone),
+            };
+            if let (true, Line::Done(entry)) = (gone, line) {
+                forgotten.push(entry.id);
+            }
+            left = left.saturating_sub(usize::from(gone));
+            !gone
+        });
+    }
+}
+
+impl Line {
+    fn done(&self) -> Option<&Entry> {
+        if let Self::Done(entry) = self { Some(entry) } else { None }
+    }
+
+    fn undone(&self) -> Option<u64> {
+        if let Self::Undone { undone, .. } = self { Some(*undone) } else { None }
+    }
+}
+
+fn is_same_mapping(one: &Change, other: &Change) -> bool {
+    let (Change::Mapping(one), Change::Mapping(other)) = (one, other) else { return false };
+    let key =
+        |mapping: &MappingChange| (mapping.gateway, mapping.protocol.clone(), mapping.internal, mapping.external_port);
+    key(one) == key(other)
 }
 
 fn now() -> i64 {
@@ -130,6 +181,46 @@ mod tests {
         assert_eq!(journal.standing().iter().map(|entry| entry.id).collect::<Vec<_>>(), [3, 2]);
         let text = std::fs::read_to_string(dir.path().join("journal.json")).unwrap();
         assert!(text.contains("\"name\": \"a\"") && text.contains("\"undone\": 1"), "{text}");
+    }
+
+    fn mapping(port: u16, internal: &str) -> Change {
+        Change::Mapping(MappingChange {
+            by: "upnp".into(),
+            gateway: "192.0.2.1".parse().unwrap(),
+            protocol: "tcp".into(),
+            internal: internal.parse().unwrap(),
+            external_port: port,
+            key: String::new(),
+            ends_at: None,
+        })
+    }
+
+    #[test]
+    fn a_port_that_is_asked_for_again_stands_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        journal.record(mapping(443, "192.0.2.10:443")).unwrap();
+        let other = journal.record(mapping(443, "192.0.2.11:443")).unwrap();
+        let again = journal.record(mapping(443, "192.0.2.10:443")).unwrap();
+        drop(journal);
+        let standing = Journal::open(dir.path()).unwrap().standing();
+        assert_eq!(standing.iter().map(|entry| entry.id).collect::<Vec<_>>(), [again, other]);
+    }
+
+    #[test]
+    fn what_is_no_more_is_forgotten_after_a_while_and_what_stands_never() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let first = journal.record(mapping(1, "192.0.2.10:1")).unwrap();
+        for _ in 0..REMEMBERED {
+            let id = journal.record(mapping(443, "192.0.2.10:443")).unwrap();
+            journal.undone(id).unwrap();
+        }
+        assert!(journal.content.entries.len() <= REMEMBERED);
+        drop(journal);
+        let mut journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(journal.standing().iter().map(|entry| entry.id).collect::<Vec<_>>(), [first]);
+        assert_eq!(journal.record(mapping(2, "192.0.2.10:2")).unwrap(), REMEMBERED as u64 + 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod client;
 pub mod commands;
 pub mod logs;
 pub mod protocol;
+pub mod public_status;
 pub mod relay_orders;
 pub mod relay_status;
 pub mod server;

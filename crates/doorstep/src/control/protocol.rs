@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use doorstep_model::{Blame, Finding, Severity};
 use serde::{Deserialize, Serialize};
 
+use super::public_status::{MappingStatus, NameStatus};
 use super::relay_orders::{self, RelayOrder};
 use super::relay_status::Relay;
 use super::tunnel_status::TunnelStatus;
@@ -133,6 +134,10 @@ pub struct Status {
     pub relay: Option<Relay>,
     /// In the order of preference; none where there is no `[tunnel]`.
     pub tunnels: Vec<TunnelStatus>,
+    /// Ports of the router; none where `[public]` does not ask for any.
+    pub ports: Vec<MappingStatus>,
+    /// Names that follow this computer's address.
+    pub names: Vec<NameStatus>,
     pub certificates: Vec<Certificate>,
     pub findings: Vec<Found>,
 }

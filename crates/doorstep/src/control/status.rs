@@ -10,7 +10,7 @@ use super::protocol::{
     Upstream, UpstreamState,
 };
 use super::table::{Cell, Column, left, paint, right, table};
-use super::{relay_status, tunnel_status};
+use super::{public_status, relay_status, tunnel_status};
 use crate::screen::human::{bytes, counted, grouped, took};
 use crate::screen::line::{BAD, BOLD, DIM, GOOD, PLAIN, WARN};
 use crate::screen::text::{visible, wrap};
@@ -42,6 +42,8 @@ pub fn render(status: &Status, look: Look) -> String {
     for app in &status.apps {
         page.app_words(app);
     }
+    page.section(&public_status::PORTS, &status.ports.iter().map(public_status::port).collect::<Vec<_>>());
+    page.section(&public_status::NAMES, &status.names.iter().map(public_status::name).collect::<Vec<_>>());
     page.section(&tunnel_status::TUNNELS, &status.tunnels.iter().flat_map(tunnel_status::rows).collect::<Vec<_>>());
     let agents = status.relay.iter().flat_map(|relay| &relay.agents);
     page.section(&relay_status::AGENTS, &agents.map(relay_status::row).collect::<Vec<_>>());

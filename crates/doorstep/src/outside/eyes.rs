@@ -54,6 +54,18 @@ impl Eyes {
     }
 }
 
+impl Eyes {
+    /// The address that connections from `from` come from, as the first relay sees it that answers.
+    pub async fn observe(&self, from: IpAddr) -> Option<IpAddr> {
+        for prober in &self.0 {
+            if let Ok(probed) = prober.ask(Some(from), Vec::new()).await {
+                return Some(probed.observed.ip().to_canonical());
+            }
+        }
+        None
+    }
+}
+
 async fn look(prober: &Prober, from: IpAddr, port: u16, tls: bool, nonce: &str) -> Result<Seen, ProbeError> {
     // Which name or number is asked for makes no difference to what answers the nonce.
     let host = SocketAddr::new(from, port).to_string();

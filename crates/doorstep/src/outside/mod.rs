@@ -10,4 +10,4 @@ mod words;
 pub use direct::Direct;
 pub use eyes::Eyes;
 pub use ledger::FileLedger;
-pub use words::is_direct;
+pub use words::{is_direct, is_public, not_public};

@@ -33,7 +33,7 @@ pub(super) fn unreached(outcome: &ProbeOutcome, at: &str, mapped: bool) -> Strin
 }
 
 /// Why an address that the router says it has outside is none that visitors could come to.
-pub(super) fn not_public(ip: Option<IpAddr>) -> String {
+pub fn not_public(ip: Option<IpAddr>) -> String {
     match ip {
         Some(IpAddr::V4(ip)) if is_shared(ip) => format!(
             "its address {ip} is one that the provider shares among customers (carrier-grade NAT), so nobody can come to it. \
@@ -53,7 +53,7 @@ fn is_shared(ip: Ipv4Addr) -> bool {
 }
 
 /// Whether visitors from the internet could come to it.
-pub(super) fn is_public(ip: IpAddr) -> bool {
+pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             !(ip.is_private()

@@ -1,6 +1,7 @@
 //! `doorstep service`: start at boot, by systemd. And `doorstep undo`: take back what was changed on this computer.
 
 mod mapping;
+mod record;
 mod steps;
 mod undo;
 mod unit;

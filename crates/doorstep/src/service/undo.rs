@@ -6,7 +6,7 @@ use doorstep_store::{Change, Entry};
 use time::OffsetDateTime;
 
 use super::steps::{Hands, Step, run_really};
-use super::{mapping, open_journal, say};
+use super::{mapping, open_journal, record, say};
 use crate::args::service::UndoArgs;
 use crate::dirs::Dirs;
 use crate::exit::{Code, Failure};
@@ -37,6 +37,12 @@ pub fn undo(args: &UndoArgs) -> Result<ExitCode, Failure> {
         if let Change::Mapping(mapping) = &entry.change {
             // One router that is not here is no reason to leave everything else as it is.
             if let Err(failure) = mapping::close(mapping, entry.id, journal, args.dry_run, hands.say) {
+                failed.get_or_insert(failure);
+            }
+            continue;
+        }
+        if let Change::Record(change) = &entry.change {
+            if let Err(failure) = record::take_back(change, entry.id, journal, args.dry_run, hands.say) {
                 failed.get_or_insert(failure);
             }
             continue;
@@ -79,7 +85,7 @@ fn words(change: &Change) -> String {
         Change::Unit { name, of_user: true } => format!("enabled {name} of this user"),
         Change::User { name } => format!("made the user {name}"),
         Change::Mapping(mapping) => mapping::words(mapping),
-        Change::Record(record) => format!("set {} {} at {}", record.name, record.record, record.provider),
+        Change::Record(change) => record::words(change),
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 
 use doorstep_config::{Privileges, Sources};
-use doorstep_model::{AppName, UpstreamAddr};
+use doorstep_model::{AppName, Change, UpstreamAddr};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,7 +21,7 @@ use crate::control::relay_orders::RelayOrder;
 use crate::limits::MAX_LINK_MESSAGE;
 
 /// The form of the messages. A worker of another form is not started (an upgrade is then refused, and the old one stays).
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// From the supervisor to a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +54,13 @@ pub enum ToWorker {
     /// Accept no more, finish what is in flight, and end; after `seconds` in any case.
     Drain {
         seconds: u64,
+        /// No other worker takes over.
+        for_good: bool,
+    },
+    /// What became of [`FromWorker::Record`]: the change's number in the journal, or why it is not in it.
+    Recorded {
+        ticket: u64,
+        outcome: Result<u64, String>,
     },
     /// Open log files anew (after logrotate).
     ReopenLogs,
@@ -153,6 +160,15 @@ pub enum FromWorker {
     Answer {
         id: u64,
         value: Value,
+    },
+    /// A change outside of doorstep's own folders is about to be made, if it can be written down.
+    Record {
+        ticket: u64,
+        change: Change,
+    },
+    /// It is no more.
+    Undone {
+        id: u64,
     },
 }
 

@@ -29,6 +29,9 @@ impl Shape {
     pub fn of(spec: &Spec, dirs: &Dirs) -> Self {
         let mut read = vec![dirs.python()];
         let mut write = vec![dirs.tls(), dirs.access_logs()];
+        if !spec.dns.is_empty() {
+            write.push(dirs.public());
+        }
         if spec.relay.is_some() {
             write.push(dirs.relay());
         }

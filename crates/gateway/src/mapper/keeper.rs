@@ -142,6 +142,17 @@ impl Keeper {
                 Ok(_) | Err(_) => self.gateways.clear(),
             }
         }
+        // The wished port may be free by now.
+        if held.renew_at().is_some_and(|at| at <= now)
+            && wanted.family == Family::V4
+            && held.grant.external != wanted.external
+        {
+            let _ = held.gateway.release(port, wish, &held.grant).await;
+            let entry = held.entry;
+            self.ask(want).await;
+            let _ = self.options.ledger.undone(entry).await;
+            return;
+        }
         match held.gateway.renew(port, wish, &held.grant).await {
             Ok(grant) if grant.external == held.grant.external && grant.grip == held.grant.grip => {
                 held.renewed(grant);

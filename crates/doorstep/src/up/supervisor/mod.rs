@@ -7,6 +7,7 @@ pub mod configuration;
 mod greeting;
 pub mod handover;
 mod inquiries;
+mod journal;
 mod process;
 mod reload;
 mod sockets;
@@ -30,6 +31,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::configuration::Written;
 use self::handover::Handover;
+use self::journal::JournalKeeper;
 use self::sockets::Sockets;
 use self::stamps::Stamps;
 use self::workers::{Phase, Worker};
@@ -42,16 +44,28 @@ use crate::control::protocol::Found;
 use crate::control::server::{Inquiry, Server};
 use crate::exit::{Code, Failure, cause};
 use crate::limits::{
-    FILES_LOOKED_AT, REMEMBERED_FINDINGS, WORKER_ASKED, WORKER_RAN_WELL, WORKER_RESTART, WORKER_START,
+    FILES_LOOKED_AT, JOURNAL_FLUSH, REMEMBERED_FINDINGS, WORKER_ASKED, WORKER_RAN_WELL, WORKER_RESTART, WORKER_START,
 };
 
 /// Everything that happens to a supervisor.
 pub enum Event {
-    Worker { id: u64, message: Box<FromWorker> },
-    WorkerEnded { id: u64, how: String },
+    Worker {
+        id: u64,
+        message: Box<FromWorker>,
+    },
+    WorkerEnded {
+        id: u64,
+        how: String,
+    },
     App(supervise::Event),
     Order(Order),
     Inquiry(Inquiry),
+    /// A worker's change is in the journal, or is not.
+    Recorded {
+        worker: u64,
+        ticket: u64,
+        outcome: Result<u64, String>,
+    },
 }
 
 /// How it was started.
@@ -130,6 +144,7 @@ pub struct Supervisor {
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     counts: Counts,
+    journal: JournalKeeper,
     began: SystemTime,
 }
 
@@ -192,6 +207,7 @@ impl Supervisor {
             stamps: Stamps::default(),
             folders: Vec::new(),
             events,
+            journal: JournalKeeper::start(options.dirs.state.clone(), sender.clone()),
             sender,
             counts: Counts::default(),
             began: SystemTime::now(),
@@ -258,6 +274,11 @@ impl Supervisor {
             Event::Worker { id, message } => self.heard(id, *message),
             Event::WorkerEnded { id, how } => self.worker_ended(id, &how),
             Event::App(event) => self.app_event(event),
+            Event::Recorded { worker, ticket, outcome } => {
+                if let Some(worker) = self.workers.iter().find(|one| one.id == worker) {
+                    worker.send(ToWorker::Recorded { ticket, outcome });
+                }
+            }
             Event::Order(_) | Event::Inquiry(_) => {}
         }
     }
@@ -309,6 +330,8 @@ impl Supervisor {
             FromWorker::Found(found) => self.found(&found),
             FromWorker::Told { text } => self.options.voice.say(&text),
             FromWorker::Answer { id: question, value } => self.questions.answered(question, value),
+            FromWorker::Record { ticket, change } => self.journal.record(id, ticket, change),
+            FromWorker::Undone { id } => self.journal.undone(id),
         }
     }
 
@@ -409,7 +432,7 @@ impl Supervisor {
         let most = self.spec.daemon.deadlines.stop;
         self.hurry = false;
         for worker in &mut self.workers {
-            worker.drain(most.as_secs());
+            worker.drain(most.as_secs(), true);
         }
         let hurried = self
             .until(most + Duration::from_secs(1), |this| (this.workers.is_empty() || this.hurry).then_some(()))
@@ -418,6 +441,7 @@ impl Supervisor {
         let hurried = hurried || !self.workers.is_empty();
         self.workers.iter().for_each(Worker::kill);
         self.apps.stop_all().await;
+        self.journal.flush(JOURNAL_FLUSH);
         let _ = std::fs::remove_file(self.options.dirs.control());
         self.options.voice.say(if hurried { "Stopped; what took too long was cut." } else { "Stopped." });
         ExitCode::SUCCESS

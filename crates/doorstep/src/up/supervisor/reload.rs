@@ -192,7 +192,7 @@ impl Supervisor {
 
     pub(super) fn drain_others(&mut self, id: u64, most: Duration) {
         for worker in self.workers.iter_mut().filter(|worker| worker.id != id && worker.phase != Phase::Draining) {
-            worker.drain(most.as_secs());
+            worker.drain(most.as_secs(), false);
         }
         self.lead();
     }

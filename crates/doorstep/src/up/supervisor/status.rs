@@ -12,6 +12,7 @@ use crate::control::protocol::{
     App, Certificate, Found, Instance, InstanceState, Job, Listener as Listening, Site, Status, Traffic, Upstream,
     Worker,
 };
+use crate::control::public_status::{MappingStatus, NameStatus};
 use crate::control::relay_status::Relay;
 use crate::control::tunnel_status::TunnelStatus;
 use crate::up::link::Question;
@@ -28,6 +29,8 @@ pub struct WorkerStatus {
     pub upstreams: Vec<Upstream>,
     pub relay: Option<Relay>,
     pub tunnels: Vec<TunnelStatus>,
+    pub ports: Vec<MappingStatus>,
+    pub names: Vec<NameStatus>,
     pub certificates: Vec<Certificate>,
 }
 
@@ -62,6 +65,8 @@ impl Supervisor {
             upstreams: worker.upstreams,
             relay: worker.relay,
             tunnels: worker.tunnels,
+            ports: worker.ports,
+            names: worker.names,
             certificates: worker.certificates,
             findings: self
                 .findings

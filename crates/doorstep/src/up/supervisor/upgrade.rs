@@ -15,13 +15,14 @@ use doorstep_store::StateDir;
 use tokio::sync::mpsc;
 
 use super::handover::{Handover, InheritedWorker, VARIABLE};
+use super::journal::JournalKeeper;
 use super::process::Process;
 use super::sockets::Sockets;
 use super::stamps::Stamps;
 use super::workers::Worker;
 use super::{Options, Supervisor, answers, apps};
 use crate::exit::{Code, Failure, cause};
-use crate::limits::{HANDOVER_CHECKED, WORKER_RESTART};
+use crate::limits::{HANDOVER_CHECKED, JOURNAL_FLUSH, WORKER_RESTART};
 use crate::up::link::PROTOCOL;
 use crate::up::{HANDOVER_CHECK, notify, signals};
 
@@ -92,13 +93,14 @@ impl Supervisor {
         // From here on the old workers finish what they began; the new program's worker serves already.
         let most = self.spec.daemon.deadlines.handover;
         for worker in &mut self.workers {
-            worker.drain(most.as_secs());
+            worker.drain(most.as_secs(), false);
         }
         tokio::task::yield_now().await;
         tokio::time::sleep(crate::limits::LAST_WORDS).await;
         signals::hold();
         handover.keep_open(true);
         let left = left.into_raw_fd();
+        self.journal.flush(JOURNAL_FLUSH);
         let error = Command::new(binary).args(std::env::args_os().skip(1)).env(VARIABLE, left.to_string()).exec();
         // The old workers were told to go, so this program carries on with the new one's.
         handover.keep_open(false);
@@ -156,6 +158,7 @@ impl Supervisor {
             stamps: Stamps::default(),
             folders,
             events,
+            journal: JournalKeeper::start(options.dirs.state.clone(), sender.clone()),
             sender,
             counts,
             began: handover.began,

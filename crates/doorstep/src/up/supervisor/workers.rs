@@ -107,9 +107,9 @@ impl Worker {
     }
 
     /// Lets it finish what is in flight.
-    pub fn drain(&mut self, seconds: u64) {
+    pub fn drain(&mut self, seconds: u64, for_good: bool) {
         self.phase = Phase::Draining;
-        self.send(ToWorker::Drain { seconds });
+        self.send(ToWorker::Drain { seconds, for_good });
     }
 
     pub fn kill(&self) {

@@ -62,6 +62,8 @@ impl Serving {
             upstreams,
             relay,
             tunnels: self.tunnels.status(),
+            ports: self.public.ports(),
+            names: self.public.names(),
             certificates,
         }
     }

@@ -4,8 +4,10 @@ mod answers;
 mod certificates;
 mod guards;
 mod kept;
+mod ledger;
 mod members;
 mod metrics;
+mod public;
 mod relay;
 mod routes;
 mod samples;
@@ -106,8 +108,8 @@ async fn speak(mut writer: Writer, mut said: mpsc::UnboundedReceiver<FromWorker>
 async fn obey(mut serving: Serving, mut reader: Reader, says: &Says) -> ExitCode {
     loop {
         match reader.next::<ToWorker>().await {
-            Ok(Some(ToWorker::Drain { seconds })) => {
-                serving.drain(Duration::from_secs(seconds), reader).await;
+            Ok(Some(ToWorker::Drain { seconds, for_good })) => {
+                serving.drain(Duration::from_secs(seconds), for_good, reader).await;
                 return ExitCode::SUCCESS;
             }
             Ok(Some(ToWorker::Configure { generation, sources })) => {
@@ -117,7 +119,7 @@ async fn obey(mut serving: Serving, mut reader: Reader, says: &Says) -> ExitCode
             Ok(Some(message)) => serving.obey(message),
             // The supervisor was killed. Another may start at any moment, and wants the ports.
             Ok(None) | Err(_) => {
-                serving.drain(ORPHANED_WORKER, reader).await;
+                serving.drain(ORPHANED_WORKER, false, reader).await;
                 return ExitCode::FAILURE;
             }
         }

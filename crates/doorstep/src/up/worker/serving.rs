@@ -18,7 +18,9 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::ledger::LinkLedger;
 use super::members::AppMembers;
+use super::public::Public;
 use super::relay::Wanted;
 use super::routes::Builder;
 use super::samples::Samples;
@@ -48,6 +50,8 @@ pub struct Serving {
     pub(super) relay: Option<Arc<Relaying>>,
     wanted: Wanted,
     pub(super) tunnels: Tunnels,
+    pub(super) public: Public,
+    ledger: Arc<LinkLedger>,
     /// Lets the manager know of names that agents claim.
     following: Option<JoinHandle<()>>,
     /// Where it is asked over plain HTTP.
@@ -94,7 +98,10 @@ impl Serving {
         let following = relay.as_ref().map(|relay| relay::follow(relay, wanted.clone(), manager.clone()));
         relay.iter().for_each(|relay| relay::watch(relay.clone(), says.clone()));
         let (generation, privileges, says) = (start.generation, start.privileges, says.clone());
+        let config = start.sources.root.clone();
         let tunnels = Tunnels::new(threads, table, manager.clone(), wanted.clone(), says.clone());
+        let ledger = Arc::new(LinkLedger::new(says.clone()));
+        let public = Public::new(says.clone(), ledger.clone(), dirs.public(), config);
         let mut serving = Self {
             privileges,
             managing: None,
@@ -112,6 +119,8 @@ impl Serving {
             following,
             plain_port,
             tunnels,
+            public,
+            ledger,
             generation,
             says,
         };
@@ -144,6 +153,7 @@ impl Serving {
         self.telemetry.set_sites(&relay::counted(&spec));
         (self.spec, self.generation) = (spec, generation);
         self.configure_tunnels();
+        self.public.configure(&self.spec);
         Ok(())
     }
 
@@ -156,6 +166,7 @@ impl Serving {
             ToWorker::Numbers(numbers) => self.numbers = numbers,
             ToWorker::ReopenLogs => self.telemetry.reopen(),
             ToWorker::Lead => self.lead(),
+            ToWorker::Recorded { ticket, outcome } => self.ledger.answered(ticket, outcome),
             ToWorker::Start(_) | ToWorker::Configure { .. } | ToWorker::Drain { .. } => {}
         }
     }
@@ -165,6 +176,7 @@ impl Serving {
             return;
         }
         self.tunnels.lead(&self.spec);
+        self.public.lead(&self.spec);
         let manager = self.manager.clone();
         self.managing = Some(tokio::spawn(async move { manager.run().await }));
         if let (Some(relay), Some(nonce)) = (&self.relay, self.builder.nonce()) {
@@ -174,12 +186,12 @@ impl Serving {
     }
 
     /// Accepts no more, and finishes what is in flight, within `most`.
-    pub async fn drain(mut self, most: Duration, mut reader: Reader) {
+    pub async fn drain(mut self, most: Duration, for_good: bool, mut reader: Reader) {
         if let Some(relay) = &self.relay {
             relay.retire();
         }
         // First of all: whoever takes over wants the names.
-        let mut leaving = self.tunnels.leave(most);
+        let mut leaving = [self.tunnels.leave(most), self.public.leave(for_good)];
         self.plane.drain(Patience::Gentle);
         if tokio::time::timeout(LAST_ACCEPT, self.plane.accepts_no_more()).await.is_ok() {
             let _ = self.says.send(FromWorker::AcceptsNoMore);
@@ -200,7 +212,7 @@ impl Serving {
             };
             match message {
                 // A hurried end.
-                Ok(Some(ToWorker::Drain { seconds: 0 })) => break,
+                Ok(Some(ToWorker::Drain { seconds: 0, .. })) => break,
                 Ok(Some(message)) => self.obey(message),
                 _ => hears = false,
             }
@@ -210,11 +222,13 @@ impl Serving {
     }
 }
 
-/// Ends when neither the listeners' connections nor those of tunnels are there any more.
-async fn drained(plane: &Plane, leaving: &mut Option<JoinHandle<()>>) {
-    if let Some(left) = leaving {
-        let _ = left.await;
-        *leaving = None;
+/// Ends when neither the listeners' connections nor those of tunnels are there any more, and the router was told.
+async fn drained(plane: &Plane, leaving: &mut [Option<JoinHandle<()>>]) {
+    for one in leaving {
+        if let Some(left) = one {
+            let _ = left.await;
+            *one = None;
+        }
     }
     plane.drained().await;
 }
