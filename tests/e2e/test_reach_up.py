@@ -115,6 +115,9 @@ def test_a_home_server_from_nothing_to_verified_https_and_through_its_troubles(w
     assert router.opened() == {}
     listed = server.undo().stdout
     assert f"{NAME} A" in listed and "port 443" not in listed
+    assert f"remove {NAME} A at rfc2136" in server.undo("--all").stdout
+    assert zone.values(NAME) == []
+    assert "has changed nothing" in server.undo("--all").stdout
 
 
 def test_this_computer_gets_another_address(world):

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use doorstep_config::Sources;
 use doorstep_dns::undo;
 use doorstep_model::{DnsProvider, RecordChange};
 use doorstep_store::Journal;
 
 use crate::exit::{Code, Failure, cause};
-use crate::up::settings_of;
+use crate::up::supervisor::configuration::{parse, privileges};
 
 /// `set home.example.com A 203.0.113.7 at desec`
 pub fn words(record: &RecordChange) -> String {
@@ -62,5 +63,6 @@ fn settings(record: &RecordChange) -> Result<DnsProvider, Failure> {
 }
 
 fn provider_in(file: &Path) -> Result<Option<DnsProvider>, String> {
-    Ok(settings_of(file).map_err(|failure| failure.to_string())?.issuance.dns)
+    let spec = parse(&Sources::gather(file), privileges()).map_err(|failure| failure.to_string())?;
+    Ok(spec.issuance.dns)
 }

@@ -86,19 +86,20 @@ impl Public {
         if !self.leads || self.now.as_ref().is_some_and(|now| now.wanted.is(&wanted)) {
             return;
         }
-        match &mut self.now {
+        let now = match self.now.take() {
             // Another worker serves where listeners are others, so that ports are the same within one.
-            Some(now) if now.wanted.ports == wanted.ports => {
-                now.names = self.names(&wanted.dns, &now.addresses);
-                now.wanted = wanted;
+            Some(now) if now.wanted.ports == wanted.ports && !wanted.is_nothing() => {
+                let names = self.keep_names(&wanted.dns, &now.addresses);
+                Some(Kept { names, wanted, ..now })
             }
-            _ if wanted.is_nothing() => drop(self.leave(false)),
-            _ => {
-                drop(self.leave(false));
-                self.leads = true;
-                self.now = Some(self.start(wanted));
+            now => {
+                if let Some(now) = now {
+                    tokio::spawn(now.end(false));
+                }
+                (!wanted.is_nothing()).then(|| self.start(wanted))
             }
-        }
+        };
+        self.now = now;
     }
 
     /// This worker is the one that serves.
@@ -125,7 +126,7 @@ impl Public {
         names.map(Names::status).unwrap_or_default().iter().map(name_status).collect()
     }
 
-    fn names(&self, dns: &[DynamicDns], addresses: &watch::Receiver<Addresses>) -> Option<Names> {
+    fn keep_names(&self, dns: &[DynamicDns], addresses: &watch::Receiver<Addresses>) -> Option<Names> {
         if dns.is_empty() {
             return None;
         }
@@ -159,7 +160,7 @@ impl Public {
             says: self.says.clone(),
             told: None,
         };
-        let names = self.names(&wanted.dns, &told);
+        let names = self.keep_names(&wanted.dns, &told);
         Kept { wanted, mapper, names, addresses: told, watching: tokio::spawn(watcher.run(hears)) }
     }
 }
