@@ -191,7 +191,10 @@ impl Gateway {
             }
             Grip::NatPmp => {
                 let lease = datagram::map_natpmp(&self.road, port, ports, wish.lease).await?;
-                Ok(Grant::from_lease(Grip::NatPmp, &lease))
+                // It does not say the address with the mapping.
+                let outside = datagram::external_address(&self.road, port).await.ok();
+                let ip = outside.map(|(ip, _)| ip).filter(|ip| !ip.is_unspecified());
+                Ok(Grant { ip, ..Grant::from_lease(Grip::NatPmp, &lease) })
             }
             Grip::Upnp => {
                 let igd = self.igd.as_ref().ok_or(GatewayError::Silent)?;
@@ -223,17 +226,11 @@ impl Gateway {
         self.ask_for(port, Wish { external: grant.external, ..wish }, grant.grip.clone()).await
     }
 
-    /// Whether a grant still stands. `Ok(false)` is for sure; an error is not.
-    pub(crate) async fn stands(&self, port: u16, wish: Wish<'_>, grant: &Grant) -> Result<Standing, GatewayError> {
+    /// What the gateway says of a grant. That it does not hold is for sure; an error is not.
+    pub(crate) async fn stands(&self, wish: Wish<'_>, grant: &Grant) -> Result<Standing, GatewayError> {
         match &grant.grip {
-            Grip::Pcp(_) => {
-                let age = datagram::announce(&self.road, port).await?;
-                Ok(Standing { holds: None, age: Some(age.into()), ip: None })
-            }
-            Grip::NatPmp => {
-                let (ip, age) = datagram::external_address(&self.road, port).await?;
-                Ok(Standing { holds: None, age: Some(age.into()), ip: Some(ip).filter(|ip| !ip.is_unspecified()) })
-            }
+            // These are asked again instead.
+            Grip::Pcp(_) | Grip::NatPmp => Ok(Standing { holds: None, age: None, ip: None }),
             Grip::Upnp => {
                 let igd = self.igd.as_ref().ok_or(GatewayError::Silent)?;
                 let entry = igd.entry(wish.protocol, grant.external).await?;

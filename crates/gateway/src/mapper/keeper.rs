@@ -129,8 +129,10 @@ impl Keeper {
         }
         let (wish, port) = (wish(&wanted, &held.gateway), self.surroundings.port);
         let now = Instant::now();
-        if held.renew_at().is_none_or(|at| at > now) {
-            match held.gateway.stands(port, wish, &held.grant).await {
+        // Asking again costs one datagram by these, and makes sure of what a look could only guess.
+        let cheap = matches!(held.grant.grip, Grip::Pcp(_) | Grip::NatPmp);
+        if !cheap && held.renew_at().is_none_or(|at| at > now) {
+            match held.gateway.stands(wish, &held.grant).await {
                 Ok(standing) if !held.is_gone(&standing) => {
                     if standing.ip.is_some() && standing.ip != held.outside {
                         held.outside = standing.ip;
