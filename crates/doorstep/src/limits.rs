@@ -252,7 +252,7 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Looks in vain, one after the other, after which a direct way is given up for the next.
 pub const LOOKS_MISSED: u32 = 2;
 
-/// How long the router may take to close a port again when sharing ends.
+/// How long the router may take to close a port again when sharing ends: some take seconds for each of a few questions.
 pub const GIVE_BACK: Duration = Duration::from_secs(8);
 
 /// How often somebody outside is asked which address this computer has there.

@@ -74,7 +74,6 @@ pub struct Kept {
     pub names: Names,
     pub addresses: watch::Sender<Addresses>,
     pub news: mpsc::UnboundedReceiver<News>,
-    pub notebook: Arc<Notebook>,
 }
 
 impl Kept {
@@ -87,7 +86,7 @@ impl Kept {
         let (addresses, told) = watch::channel(first);
         let (says, news) = mpsc::unbounded_channel();
         let options = Options { ledger: notebook.clone(), memory: notebook.clone(), resolver, config: None };
-        Self { names: Names::start(vec![group], &told, &options, &says), addresses, news, notebook }
+        Self { names: Names::start(vec![group], &told, &options, &says), addresses, news }
     }
 
     pub async fn next(&mut self) -> News {
