@@ -91,17 +91,6 @@ def test_nobody_agreed_to_ask_the_router(world):
     assert door.returncode == 2 and "--yes" in door.stderr, door.stderr
 
 
-def test_a_router_that_was_started_anew_is_asked_again(world):
-    router, relay, agent = Router(world), Relay(world), Agent(world)
-    app(world)
-    agent.join(relay)
-    door = share(agent)
-    assert served(world, door.address)
-    router.reboot()
-    assert router.opened() == {}
-    again(world, lambda: last(door), "the router was started anew")
-
-
 def test_the_provider_shares_its_address_and_the_relay_takes_over(world):
     router, relay, agent = Router(world), Relay(world), Agent(world)
     app(world)
