@@ -9,6 +9,7 @@ mod events;
 mod exit;
 mod hash_password;
 mod init;
+mod ip;
 mod join;
 mod lend;
 mod lifecycle;
@@ -68,6 +69,10 @@ fn main() -> ExitCode {
         Some(Command::Relay(relay)) => {
             json = relay.json;
             relay::command::run(*relay, zone)
+        }
+        Some(Command::Ip(ip)) => {
+            json = ip.json;
+            ip::run(&ip)
         }
         Some(Command::Join(join)) => join::run(&join),
         Some(Command::Init(init)) => init::run(init),

@@ -47,6 +47,11 @@ fn path() {
 }
 
 #[test]
+fn gateway() {
+    replay("gateway", checks::gateway::check);
+}
+
+#[test]
 fn proxy_header() {
     replay("proxy_header", checks::proxy_header::check);
 }

@@ -16,6 +16,12 @@ mod upnp;
 /// What routers show beside our mappings, and by which we know them again.
 pub const DESCRIPTION: &str = "doorstep";
 
+/// Reads a text as a device's description and as its answer to an action. For fuzzing.
+#[doc(hidden)]
+pub fn upnp_text(text: &str) {
+    upnp::read_any(text);
+}
+
 pub use doorstep_proto::gateway::Protocol;
 pub use error::GatewayError;
 pub use gateway::{Gateway, find};

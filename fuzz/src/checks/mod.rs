@@ -6,6 +6,7 @@ pub mod chunked;
 pub mod config;
 pub mod connection;
 pub mod files;
+pub mod gateway;
 pub mod guard;
 pub mod pagekite;
 pub mod path;

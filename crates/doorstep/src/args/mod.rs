@@ -53,6 +53,10 @@ pub enum Command {
     #[command(after_help = crate::join::EXAMPLES)]
     Join(crate::join::JoinArgs),
 
+    /// Show this computer's addresses, its router's, and what each is good for
+    #[command(after_help = crate::ip::EXAMPLES)]
+    Ip(crate::ip::IpArgs),
+
     /// Say whether doorstep.toml makes sense, and everything that does not, each at its line
     #[command(after_help = crate::check::EXAMPLES)]
     Check(crate::check::CheckArgs),

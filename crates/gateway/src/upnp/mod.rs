@@ -34,6 +34,12 @@ impl Igd {
     }
 }
 
+/// Whatever becomes of it.
+pub(crate) fn read_any(text: &str) {
+    let _ = read(text, "/d.xml");
+    let _ = soap::read(text, "AddPortMapping", 500);
+}
+
 /// All devices that answer and have a service of use; the gateway's own first.
 pub(crate) async fn find(on: &Surroundings) -> Vec<Igd> {
     let mut found: Vec<Igd> = Vec::new();

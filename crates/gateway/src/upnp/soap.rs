@@ -40,7 +40,7 @@ fn envelope(kind: &str, action: &str, arguments: &[(&str, &str)]) -> String {
     out
 }
 
-fn read(body: &str, action: &str, status: u16) -> Result<Values, GatewayError> {
+pub(super) fn read(body: &str, action: &str, status: u16) -> Result<Values, GatewayError> {
     let document = match parse(body) {
         Ok(document) => document,
         Err(_) if status != 200 => return Err(GatewayError::Nonsense(format!("HTTP status {status}"))),

@@ -1,5 +1,3 @@
-use std::time::{Duration, SystemTime};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorstep_model::{Blame, Hostname};
@@ -97,15 +95,14 @@ pub async fn join(
 /// The invitation in a line, and its bytes as they are sent.
 ///
 /// # Errors
-/// There is none in it, or it has expired.
+/// There is none in it.
 pub fn read(line: &str) -> Result<(Invitation, Vec<u8>), JoinError> {
     let word = line.split_whitespace().next_back().unwrap_or_default().trim_matches(['"', '\'']);
     let bytes = URL_SAFE_NO_PAD
         .decode(word.trim_end_matches('='))
         .map_err(|_| JoinError::Line("a part of it is missing or changed".to_owned()))?;
     let invitation = Invitation::decode(&bytes).map_err(|error| JoinError::Line(error.to_string()))?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    invitation.check_expiry(now).map_err(JoinError::Refused)?;
+    // Whether it has expired, the relay says: this computer's clock may be wrong.
     Ok((invitation, bytes))
 }
 
@@ -129,6 +126,6 @@ mod tests {
         for text in ["", "doorstep join", "a+b/c", &good[..good.len() - 4], "AAAA"] {
             assert!(matches!(read(text), Err(JoinError::Line(_))), "{text}");
         }
-        assert!(matches!(read(&line(1)), Err(JoinError::Refused(error)) if error.code == Code::InvitationExpired));
+        assert!(read(&line(1)).is_ok(), "the relay's clock counts");
     }
 }
