@@ -18,7 +18,21 @@ pub(crate) const SERVERS: usize = 6;
 pub(crate) const REQUEST: Duration = Duration::from_secs(30);
 
 /// The longest answer of a provider that is read, in bytes.
-pub(crate) const ANSWER: usize = 4096;
+pub(crate) const ANSWER: usize = 256 * 1024;
+
+/// How long the library may take for one change, its own waits when it is told to come back later included.
+pub(crate) const LIBRARY: Duration = Duration::from_secs(300);
+
+/// How long a provider is left alone that was asked too often and does not say for how long. Cloudflare means five minutes.
+pub(crate) const LIMITED: Duration = Duration::from_secs(300);
+
+/// The longest that a provider is left alone because it says so.
+pub(crate) const WAIT_MOST: Duration = Duration::from_secs(12 * 3600);
+
+/// The least times to live that providers take, in seconds.
+pub(crate) const CLOUDFLARE_TTL: u32 = 60;
+pub(crate) const GANDI_TTL: u32 = 300;
+pub(crate) const HETZNER_TTL: u32 = 60;
 
 /// When a published value is looked for at the zone's own servers, one wait after the other.
 pub(crate) const CHECKS: [Duration; 6] = [
@@ -45,3 +59,12 @@ pub(crate) const LEAST: Duration = Duration::from_secs(60);
 
 /// What dyndns2 wants after `911` (its own trouble).
 pub(crate) const TROUBLE: Duration = Duration::from_secs(1800);
+
+/// Services that block whoever repeats himself are told the same again after this many seconds at the earliest.
+pub(crate) const REPEAT: i64 = 24 * 3600;
+
+/// How long all servers of a zone together may take to say what a name has.
+pub(crate) const LOOK: Duration = Duration::from_secs(20);
+
+/// When one's own name server is asked again that refused: its key may come, and this computer's clock may be set.
+pub(crate) const REFUSED: Duration = Duration::from_secs(300);

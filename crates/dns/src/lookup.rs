@@ -1,6 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use doorstep_model::Blame;
+use futures_util::future::join_all;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
@@ -25,28 +26,35 @@ impl Lookup {
     /// # Errors
     /// The system names no server.
     pub fn new(server: Option<SocketAddr>) -> Result<Self, DnsFault> {
+        Self::at(server.as_slice(), server.map_or(53, |server| server.port()))
+    }
+
+    /// One server that is reached at any of these addresses.
+    fn at(servers: &[SocketAddr], port: u16) -> Result<Self, DnsFault> {
         let broken = |error: NetError| {
             let what = format!("this computer's name servers cannot be asked: {error}.");
             DnsFault::new("dns-resolver", Blame::Environment, what, "Name a name server in /etc/resolv.conf.")
         };
-        let mut builder = match server {
-            Some(server) => {
-                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                    connection.port = server.port();
-                    connection
+        let mut builder = match servers {
+            [] => TokioResolver::builder_tokio().map_err(broken)?,
+            servers => {
+                let servers = servers.iter().map(|server| {
+                    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                        connection.port = server.port();
+                        connection
+                    });
+                    NameServerConfig::new(server.ip(), true, connections.to_vec())
                 });
-                let server = NameServerConfig::new(server.ip(), true, connections.to_vec());
-                let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+                let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             }
-            None => TokioResolver::builder_tokio().map_err(broken)?,
         };
         let options = builder.options_mut();
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
         options.timeout = LOOKUP;
         options.attempts = 2;
-        Ok(Self { resolver: builder.build().map_err(broken)?, port: server.map_or(53, |server| server.port()) })
+        Ok(Self { resolver: builder.build().map_err(broken)?, port })
     }
 
     /// All addresses of a host name, IPv6 first, as authorities prefer it. Empty where the name does not exist.
@@ -101,15 +109,14 @@ impl Lookup {
             RData::NS(server) => Some(server.0.to_ascii().trim_end_matches('.').to_owned()),
             _ => None,
         });
-        let mut found = Vec::new();
-        for name in servers.take(SERVERS).collect::<Vec<_>>() {
-            for ip in self.addresses(&name).await.unwrap_or_default().into_iter().take(1) {
-                if let Ok(lookup) = Self::new(Some(SocketAddr::new(ip, self.port))) {
-                    found.push((name.clone(), lookup));
-                }
-            }
-        }
-        Ok(found)
+        // By both families: a line without IPv6 cannot ask there, and most servers have such an address.
+        let found = join_all(servers.take(SERVERS).map(async |name| {
+            let ips = self.addresses(&name).await.unwrap_or_default();
+            let ips: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, self.port)).collect();
+            let lookup = if ips.is_empty() { None } else { Self::at(&ips, self.port).ok() };
+            lookup.map(|lookup| (name, lookup))
+        }));
+        Ok(found.await.into_iter().flatten().collect())
     }
 
     /// The texts at `name`.

@@ -7,10 +7,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::memory::{Known, Remembered};
+use super::there::{Values, is_alias, is_as, there};
 use super::wanted::Wanted;
 use super::{Addresses, NameState, NameStatus, News, Options};
 use crate::fault::{Again, DnsFault};
-use crate::limits::{CHECKS, LEAST, RECHECK, RETRY_FIRST, RETRY_MOST, SETTLE};
+use crate::limits::{CHECKS, LEAST, RECHECK, REPEAT, RETRY_FIRST, RETRY_MOST, SETTLE};
 use crate::{Kind, Lookup, Provider};
 
 /// Keeps one name.
@@ -26,6 +27,15 @@ pub(super) struct Keeper {
     retry: Backoff,
     /// When the provider was told something last.
     updated: Option<Instant>,
+}
+
+/// What comes after the provider was asked.
+enum Next {
+    /// Nothing, until something changes.
+    Change,
+    After(Duration),
+    /// The zone's servers are to answer with it.
+    Check(Box<Lookup>, String, Wanted),
 }
 
 /// Where the name's news go.
@@ -44,7 +54,11 @@ impl Keeper {
         options: &Options,
         remembered: Arc<Remembered>,
     ) -> Self {
+        // Settings may be for several zones' names, and say one of them.
+        let name = board.name.as_str();
         let zone = group.provider.settings.get("zone").map(|zone| zone.reveal().trim_end_matches('.').to_owned());
+        let zone = zone
+            .filter(|zone| name.strip_suffix(zone.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
         Self {
             board,
             provider,
@@ -60,15 +74,9 @@ impl Keeper {
 
     pub async fn run(mut self, mut addresses: watch::Receiver<Addresses>) {
         loop {
-            let wanted = self.wanted(&mut addresses);
-            let wait = match &wanted {
-                Wanted::Nothing => {
-                    self.board.becomes(NameState::Waiting, None);
-                    None
-                }
-                wanted => Some(self.publish(wanted).await),
-            };
-            // While it waits, whatever changes is more important.
+            let now = addresses.borrow_and_update().clone();
+            let next = self.publish(&now).await;
+            // Whatever changes is more important than waiting.
             tokio::select! {
                 changed = addresses.changed() => {
                     if changed.is_err() {
@@ -77,16 +85,9 @@ impl Keeper {
                     sleep(SETTLE).await;
                     self.pause().await;
                 }
-                () = sleep(wait.unwrap_or(RECHECK)), if wait.is_some() => {}
+                () = self.rest(next) => {}
             }
         }
-    }
-
-    fn wanted(&self, addresses: &mut watch::Receiver<Addresses>) -> Wanted {
-        // A zone's own name has an SOA beside it, and beside a CNAME nothing may stand (RFC 1034 section 3.6.2).
-        let is_apex = self.zone.as_deref() == Some(self.board.name.as_str());
-        let may_alias = self.provider.can_alias() && !is_apex;
-        Wanted::of(&addresses.borrow_and_update(), &self.board.name, self.families, may_alias)
     }
 
     /// The provider is not told more often than it likes.
@@ -102,18 +103,18 @@ impl Keeper {
         }
     }
 
-    /// Sees to it that the name says what is wanted; how long that is good for.
-    async fn publish(&mut self, wanted: &Wanted) -> Duration {
-        match self.try_publish(wanted).await {
-            Ok(wait) => {
+    /// Sees to it that the provider knows what is wanted.
+    async fn publish(&mut self, addresses: &Addresses) -> Next {
+        match self.try_publish(addresses).await {
+            Ok(next) => {
                 self.retry.reset();
-                wait
+                next
             }
             Err(fault) => {
                 self.board.failed(&fault);
                 match fault.again {
-                    Again::Soon => self.retry.next(random()),
-                    Again::After(wait) => wait,
+                    Again::Soon => Next::After(self.retry.next(random())),
+                    Again::After(wait) => Next::After(wait),
                     // The next change of the address is not a change of the configuration.
                     Again::Never => std::future::pending().await,
                 }
@@ -121,102 +122,120 @@ impl Keeper {
         }
     }
 
-    async fn try_publish(&mut self, wanted: &Wanted) -> Result<Duration, DnsFault> {
+    /// Until it is time to look again.
+    async fn rest(&self, next: Next) {
+        let fault = match next {
+            Next::Change => return std::future::pending().await,
+            Next::After(wait) => return sleep(wait).await,
+            Next::Check(lookup, zone, wanted) => self.check(&lookup, &zone, &wanted).await.err(),
+        };
+        if let Some(fault) = fault {
+            self.board.failed(&fault);
+        }
+        sleep(RECHECK).await;
+    }
+
+    async fn try_publish(&mut self, addresses: &Addresses) -> Result<Next, DnsFault> {
+        if self.wanted(addresses) == Wanted::Nothing {
+            self.board.becomes(NameState::Waiting, None);
+            return Ok(Next::Change);
+        }
         let lookup = Lookup::new(self.options.resolver)?;
         let zone = self.zone(&lookup).await?;
+        // Again, now that the zone is known: its own name can be no alias.
+        let wanted = self.wanted(addresses);
+        if wanted == Wanted::Nothing {
+            self.board.becomes(NameState::Waiting, None);
+            return Ok(Next::Change);
+        }
         let values = wanted.values();
         let known = self.known().await;
-        let seen = self.seen(&lookup, &zone, wanted).await;
-        if seen == Some(true) {
+        let there = there(&lookup, &zone, self.board.name.as_str()).await;
+        if there.as_ref().is_some_and(|there| is_as(there, &wanted, self.provider.can_remove())) {
             if known.values != values {
-                self.remember(Known { values: values.clone(), at: now(), ..known }).await;
+                self.remember(values.clone()).await;
             }
             self.board.published(&values);
             self.board.seen();
-            return Ok(RECHECK);
+            return Ok(Next::After(RECHECK));
         }
-        // Where the zone's servers cannot be asked, what was sent last counts.
-        if seen.is_none() && known.values == values {
-            self.board.published(&values);
-            return Ok(RECHECK);
+        if known.values == values {
+            // Where the zone's servers cannot be asked, what was sent last counts.
+            if there.is_none() {
+                self.board.published(&values);
+                return Ok(Next::After(RECHECK));
+            }
+            // Who blocks for repetition is not told the same again, whatever the servers say.
+            if !self.provider.can_remove() && (0..REPEAT).contains(&now().saturating_sub(known.at)) {
+                self.board.published(&values);
+                return Ok(Next::Check(Box::new(lookup), zone, wanted));
+            }
         }
-        let known = self.write_down(&lookup, &zone, wanted, known).await?;
-        self.send(&zone, wanted, &known).await?;
+        self.write_down(&lookup, &zone, &wanted, there.as_ref()).await?;
+        // Should doorstep end in between, nobody could tell which of the two is there.
+        self.remember(Vec::new()).await;
+        self.send(&zone, &wanted, &known, there.as_ref()).await?;
         self.updated = Some(Instant::now());
-        self.remember(Known { values: values.clone(), at: now(), ..known }).await;
+        self.remember(values.clone()).await;
         self.board.published(&values);
-        self.check(&lookup, &zone, wanted).await
+        Ok(Next::Check(Box::new(lookup), zone, wanted))
     }
 
-    async fn send(&self, zone: &str, wanted: &Wanted, known: &Known) -> Result<(), DnsFault> {
+    fn wanted(&self, addresses: &Addresses) -> Wanted {
+        // A zone's own name has an SOA beside it, and beside a CNAME nothing may stand (RFC 1034 section 3.6.2).
+        let is_apex = self.zone.as_deref() == Some(self.board.name.as_str());
+        Wanted::of(addresses, &self.board.name, self.families, self.provider.can_alias() && !is_apex)
+    }
+
+    async fn send(&self, zone: &str, wanted: &Wanted, known: &Known, there: Option<&Values>) -> Result<(), DnsFault> {
         let (name, provider) = (self.board.name.as_str(), &self.provider);
+        // What neither we put nor the servers show needs no removing; where nothing is known, everything may be there.
+        let blank = there.is_none() && known.values.is_empty();
+        let has = |kind: Kind| {
+            let prefix = format!("{kind} ");
+            let mut values = known.values.iter().chain(there.into_iter().flatten().flatten());
+            blank || values.any(|value| value.starts_with(&prefix))
+        };
         match wanted {
             Wanted::Nothing => Ok(()),
             Wanted::Addresses(ips) => {
                 if known.values.iter().any(|value| is_alias(value)) {
                     provider.set(zone, name, Kind::Cname, Vec::new(), self.ttl).await?;
                 }
-                provider.set_addresses(zone, name, ips, self.ttl).await
+                let gone = |kind, v4| has(kind) && !ips.iter().any(|ip| ip.is_ipv4() == v4);
+                let gone = gone(Kind::A, true) || gone(Kind::Aaaa, false);
+                provider.set_addresses(zone, name, ips, self.ttl, gone).await
             }
             Wanted::Alias(alias) => {
-                provider.set_addresses(zone, name, &[], self.ttl).await?;
+                if has(Kind::A) || has(Kind::Aaaa) {
+                    provider.set_addresses(zone, name, &[], self.ttl, true).await?;
+                }
                 provider.set(zone, name, Kind::Cname, vec![format!("{alias}.")], self.ttl).await
             }
         }
     }
 
-    /// Waits until the zone's servers answer with it; how long until it is worth looking again.
-    async fn check(&self, lookup: &Lookup, zone: &str, wanted: &Wanted) -> Result<Duration, DnsFault> {
+    /// Waits until the zone's servers answer with it, or cannot be asked.
+    async fn check(&self, lookup: &Lookup, zone: &str, wanted: &Wanted) -> Result<(), DnsFault> {
         for wait in CHECKS {
             sleep(wait).await;
-            match self.seen(lookup, zone, wanted).await {
-                Some(true) => {
+            match there(lookup, zone, self.board.name.as_str()).await {
+                Some(there) if is_as(&there, wanted, self.provider.can_remove()) => {
                     self.board.seen();
-                    return Ok(RECHECK);
+                    return Ok(());
                 }
-                Some(false) => {}
-                None => return Ok(RECHECK),
+                Some(_) => {}
+                None => return Ok(()),
             }
         }
-        let (name, values) = (&self.board.name, wanted.values().join(", "));
-        let what = format!(
-            "{} took {values} for {name}, and the servers of {zone} do not answer with it.",
-            self.provider.name()
-        );
-        let fix =
-            format!("See at {} whether {zone} is served there: its name servers may be others.", self.provider.name());
-        Err(DnsFault::new("dns-not-served", Blame::Environment, what, fix).again(Again::After(RECHECK)))
-    }
-
-    /// Whether every server of the zone that answers says what is wanted, and nothing else of these types.
-    async fn seen(&self, lookup: &Lookup, zone: &str, wanted: &Wanted) -> Option<bool> {
-        let servers = lookup.authorities(zone).await.unwrap_or_default();
-        let mut answered = None;
-        for (_, server) in servers {
-            let mut values = Vec::new();
-            let mut silent = false;
-            for kind in [Kind::Cname, Kind::A, Kind::Aaaa] {
-                // What is at the end of an alias is not this server's to say.
-                if values.iter().any(|value: &String| is_alias(value)) {
-                    break;
-                }
-                match server.values(self.board.name.as_str(), kind).await {
-                    Ok(found) => values.extend(found.into_iter().map(|value| format!("{kind} {value}"))),
-                    Err(_) => silent = true,
-                }
-            }
-            if silent {
-                continue;
-            }
-            let mut wished = wanted.values();
-            values.sort_unstable();
-            wished.sort_unstable();
-            if values != wished {
-                return Some(false);
-            }
-            answered = Some(true);
-        }
-        answered
+        let (name, values, provider) = (&self.board.name, wanted.values().join(", "), self.provider.name());
+        let what = format!("{provider} took {values} for {name}, and the servers of {zone} do not answer with it.");
+        let fix = if provider == "cloudflare" {
+            format!("Switch Cloudflare's proxy off for {name}; else its name servers are others.")
+        } else {
+            format!("See at {provider} whether {zone} is served there: its name servers may be others.")
+        };
+        Err(DnsFault::new("dns-not-served", Blame::Environment, what, fix))
     }
 
     async fn zone(&mut self, lookup: &Lookup) -> Result<String, DnsFault> {
@@ -233,44 +252,44 @@ impl Keeper {
         Ok(zone)
     }
 
-    /// The journal knows of each type of record before it is changed for the first time.
+    /// The journal knows of each type of record before it is changed. Of one that it knows already it keeps what was there
+    /// before the first change.
     async fn write_down(
         &self,
         lookup: &Lookup,
         zone: &str,
         wanted: &Wanted,
-        mut known: Known,
-    ) -> Result<Known, DnsFault> {
-        let mut new = false;
+        there: Option<&Values>,
+    ) -> Result<(), DnsFault> {
         for kind in wanted.kinds() {
-            if known.entries.contains_key(kind.name()) {
-                continue;
-            }
-            let before = lookup.values(self.board.name.as_str(), *kind).await.unwrap_or_default();
             let prefix = format!("{kind} ");
-            let values =
-                wanted.values().iter().filter_map(|value| value.strip_prefix(&prefix).map(str::to_owned)).collect();
+            let of = |values: &[String]| {
+                values.iter().filter_map(|value| value.strip_prefix(&prefix).map(str::to_owned)).collect()
+            };
+            let before = match there.and_then(|there| there.first()) {
+                Some(values) => of(values),
+                // Taken for nothing, it would be removed one day.
+                None if self.provider.can_alias() => {
+                    self.provider.values(zone, self.board.name.as_str(), *kind).await?
+                }
+                None => lookup.values(self.board.name.as_str(), *kind).await.unwrap_or_default(),
+            };
             let change = RecordChange {
                 provider: self.provider.name().to_owned(),
                 zone: zone.to_owned(),
                 name: self.board.name.to_string(),
                 record: kind.name().to_owned(),
-                values,
+                values: of(&wanted.values()),
                 before,
                 config: self.options.config.clone(),
             };
-            let entry = self.options.ledger.record(Change::Record(change)).await.map_err(|error| {
+            self.options.ledger.record(Change::Record(change)).await.map_err(|error| {
                 let what =
                     format!("{} was not changed, since it could not be written down first: {error}.", self.board.name);
                 DnsFault::new("journal", Blame::Environment, what, "Make room on the disk.")
             })?;
-            known.entries.insert(kind.name().to_owned(), entry);
-            new = true;
         }
-        if new {
-            self.remember(known.clone()).await;
-        }
-        Ok(known)
+        Ok(())
     }
 
     async fn known(&self) -> Known {
@@ -278,7 +297,8 @@ impl Keeper {
         tokio::task::spawn_blocking(move || remembered.get(&name)).await.unwrap_or_default()
     }
 
-    async fn remember(&self, known: Known) {
+    async fn remember(&self, values: Vec<String>) {
+        let known = Known { values, at: now() };
         let (remembered, name) = (self.remembered.clone(), self.board.name.to_string());
         let _ = tokio::task::spawn_blocking(move || remembered.put(&name, known)).await;
     }
@@ -322,10 +342,6 @@ impl Board {
         status.since = SystemTime::now();
         true
     }
-}
-
-fn is_alias(value: &str) -> bool {
-    value.starts_with("CNAME ")
 }
 
 fn now() -> i64 {

@@ -22,9 +22,6 @@ pub(super) struct Known {
     pub values: Vec<String>,
     /// Seconds since 1970.
     pub at: i64,
-    /// Numbers in the journal, by type of record.
-    #[serde(default)]
-    pub entries: BTreeMap<String, u64>,
 }
 
 /// All names, in one text.

@@ -2,6 +2,7 @@
 
 mod keeper;
 mod memory;
+mod there;
 mod undo;
 mod wanted;
 

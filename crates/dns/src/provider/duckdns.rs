@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use doorstep_model::Blame;
 use reqwest::Client;
 
-use super::http::{client, get, quoted, shown};
+use super::http::{client, quoted, send, shown};
 use super::library::Settings;
 use crate::fault::{Again, DnsFault};
 
@@ -22,11 +22,12 @@ impl DuckDns {
         Ok(Self { client: client("Duck DNS")?, server, token })
     }
 
-    /// An address that is not sent stays as it was, so that one which is gone is cleared first, and with it both.
-    pub async fn set_addresses(&self, name: &str, ips: &[IpAddr]) -> Result<(), DnsFault> {
+    /// An address that is not sent stays as it was. One that is `gone` can only be cleared with the other one, which the
+    /// name is without for the blink of an eye then.
+    pub async fn set_addresses(&self, name: &str, ips: &[IpAddr], gone: bool) -> Result<(), DnsFault> {
         let of = |v4: bool| ips.iter().find(|ip| ip.is_ipv4() == v4).map(ToString::to_string);
         let (v4, v6) = (of(true), of(false));
-        if v4.is_none() || v6.is_none() {
+        if gone && (v4.is_none() || v6.is_none()) {
             self.update(name, "&clear=true").await?;
         }
         let query = |key: &str, ip: Option<String>| ip.map_or_else(String::new, |ip| format!("&{key}={}", quoted(&ip)));
@@ -48,7 +49,7 @@ impl DuckDns {
         let Self { client, server, token } = self;
         let domain = label(name);
         let url = format!("{server}/update?domains={}&token={}{query}", quoted(domain), quoted(token));
-        let answer = get(client, "Duck DNS", &url, None).await?;
+        let answer = send("Duck DNS", client.get(url)).await?;
         match answer.body.lines().next().unwrap_or_default().trim() {
             "OK" => Ok(()),
             "KO" => {

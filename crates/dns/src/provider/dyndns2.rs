@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use doorstep_model::Blame;
 use reqwest::Client;
 
-use super::http::{client, get, quoted, shown};
+use super::http::{client, quoted, send, shown};
 use super::library::Settings;
 use crate::fault::{Again, DnsFault};
 use crate::limits::TROUBLE;
@@ -37,11 +37,13 @@ impl Dyndns2 {
     pub async fn set_addresses(&self, name: &str, ips: &[IpAddr]) -> Result<(), DnsFault> {
         if ips.is_empty() {
             let what = format!("{} cannot let {name} have no address.", self.provider());
-            return Err(DnsFault::new("dns-unsupported", Blame::Environment, what, "").again(Again::Never));
+            let fix = format!("Remove the address of {name} there yourself.");
+            return Err(DnsFault::new("dns-unsupported", Blame::Environment, what, fix).again(Again::Never));
         }
         let ips: Vec<String> = ips.iter().map(|ip| quoted(&ip.to_string())).collect();
         let url = format!("{}?hostname={}&myip={}", self.server, quoted(name), ips.join(","));
-        let answer = get(&self.client, self.provider(), &url, Some((&self.user, &self.password))).await?;
+        let request = self.client.get(url).basic_auth(&self.user, Some(&self.password));
+        let answer = send(self.provider(), request).await?;
         self.judge(name, answer.status, &answer.body)
     }
 

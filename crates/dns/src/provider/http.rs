@@ -1,16 +1,17 @@
-//! Requests to services whose whole protocol is one GET.
+//! Requests to providers, and what all of them have in common: being away, being in trouble, being asked too often.
 
 use std::time::Duration;
 
 use doorstep_model::Blame;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, StatusCode};
 
 use crate::fault::{Again, DnsFault};
-use crate::limits::{ANSWER, REQUEST, TROUBLE};
+use crate::limits::{ANSWER, LIMITED, REQUEST, WAIT_MOST};
 
-/// What such a service answered.
+/// What a provider answered.
 pub(super) struct Answer {
     pub status: u16,
     pub body: String,
@@ -19,23 +20,17 @@ pub(super) struct Answer {
 /// Who asks: services want a name and somewhere to complain.
 const AGENT: &str = concat!("doorstep/", env!("CARGO_PKG_VERSION"), " (dynamic DNS)");
 
+/// Follows nobody elsewhere: what makes us known there is for that server alone.
 pub(super) fn client(provider: &str) -> Result<Client, DnsFault> {
-    Client::builder().timeout(REQUEST).user_agent(AGENT).build().map_err(|error| {
+    let builder = Client::builder().timeout(REQUEST).user_agent(AGENT).redirect(Policy::none()).referer(false);
+    builder.build().map_err(|error| {
         DnsFault::new("dns-provider", Blame::Environment, format!("{provider} cannot be asked: {error}."), "")
     })
 }
 
-/// `login` is user and password.
-pub(super) async fn get(
-    client: &Client,
-    provider: &str,
-    url: &str,
-    login: Option<(&str, &str)>,
-) -> Result<Answer, DnsFault> {
-    let request = match login {
-        Some((user, password)) => client.get(url).basic_auth(user, Some(password)),
-        None => client.get(url),
-    };
+/// # Errors
+/// It cannot be reached, is in trouble itself, or was asked too often. All else is for the caller to judge.
+pub(super) async fn send(provider: &str, request: RequestBuilder) -> Result<Answer, DnsFault> {
     // Without the address: there may be a token in it.
     let failed = |error: reqwest::Error| {
         let why = chain(&error.without_url());
@@ -44,15 +39,15 @@ pub(super) async fn get(
     };
     let mut answer = request.send().await.map_err(failed)?;
     let status = answer.status();
-    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-        let said = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let wait = said.map_or(TROUBLE, Duration::from_secs);
-        let what = match status {
-            StatusCode::TOO_MANY_REQUESTS => format!("{provider} was asked too often."),
-            status => format!("{provider} is in trouble itself (HTTP status {}).", status.as_u16()),
-        };
-        let fault = DnsFault::new("dns-limit", Blame::Upstream, what, "Nothing: it is asked again when it likes.");
-        return Err(fault.again(Again::After(wait.clamp(Duration::from_secs(1), 24 * TROUBLE))));
+    let said = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let wait = said.map(|seconds| Duration::from_secs(seconds).clamp(Duration::from_secs(1), WAIT_MOST));
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(too_often(provider, wait.unwrap_or(LIMITED)));
+    }
+    if status.is_server_error() {
+        let what = format!("{provider} is in trouble itself (HTTP status {}).", status.as_u16());
+        let fault = DnsFault::new("dns-trouble", Blame::Upstream, what, "Nothing: it is tried again.");
+        return Err(fault.again(wait.map_or(Again::Soon, Again::After)));
     }
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(failed)? {
@@ -63,6 +58,12 @@ pub(super) async fn get(
         }
     }
     Ok(Answer { status: status.as_u16(), body: String::from_utf8_lossy(&body).trim().to_owned() })
+}
+
+pub(super) fn too_often(provider: &str, wait: Duration) -> DnsFault {
+    let what = format!("{provider} was asked too often.");
+    let fix = format!("Nothing: it is asked again in {} seconds.", wait.as_secs());
+    DnsFault::new("dns-limit", Blame::Upstream, what, fix).again(Again::After(wait))
 }
 
 /// Names, addresses and tokens in a query.

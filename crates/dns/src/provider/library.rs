@@ -80,15 +80,13 @@ impl Settings<'_> {
     }
 }
 
-/// How each of [`DNS_PROVIDERS`] is made.
+/// How each of [`DNS_PROVIDERS`] is made that is not our own.
 const MAKERS: &[(&str, Make)] = &[
     ("rfc2136", rfc2136),
     ("arvancloud", |s| Ok(DnsUpdater::new_arvancloud(s.get("token")?, TIMEOUT)?)),
     ("bunny", |s| Ok(DnsUpdater::new_bunny(s.get("token")?, TIMEOUT)?)),
-    ("cloudflare", |s| Ok(DnsUpdater::new_cloudflare(s.get("token")?, TIMEOUT)?)),
     ("constellix", |s| Ok(DnsUpdater::new_constellix(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
     ("ddnss", |s| Ok(DnsUpdater::new_ddnss(s.get("token")?, TIMEOUT)?)),
-    ("desec", |s| Ok(DnsUpdater::new_desec(s.get("token")?, TIMEOUT)?)),
     ("digitalocean", |s| Ok(DnsUpdater::new_digitalocean(s.get("token")?, TIMEOUT)?)),
     ("dnsimple", |s| Ok(DnsUpdater::new_dnsimple(s.get("token")?, s.get("account")?, TIMEOUT)?)),
     ("dnsmadeeasy", |s| Ok(DnsUpdater::new_dnsmadeeasy(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
@@ -98,11 +96,9 @@ const MAKERS: &[(&str, Make)] = &[
     ("easydns", |s| Ok(DnsUpdater::new_easydns(s.get("token")?, s.get("key")?, TIMEOUT)?)),
     ("exoscale", |s| Ok(DnsUpdater::new_exoscale(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
     ("freemyip", |s| Ok(DnsUpdater::new_freemyip(s.get("token")?, TIMEOUT)?)),
-    ("gandi", |s| Ok(DnsUpdater::new_gandiv5(s.get("token")?, TIMEOUT)?)),
     ("gcore", |s| Ok(DnsUpdater::new_gcore(s.get("token")?, TIMEOUT)?)),
     ("glesys", |s| Ok(DnsUpdater::new_glesys(s.get("user")?, s.get("key")?, TIMEOUT)?)),
     ("godaddy", |s| Ok(DnsUpdater::new_godaddy(s.get("key")?, s.get("secret")?, TIMEOUT)?)),
-    ("hetzner", |s| Ok(DnsUpdater::new_hetzner(s.get("token")?, TIMEOUT)?)),
     ("hostingde", |s| Ok(DnsUpdater::new_hostingde(s.get("token")?, TIMEOUT)?)),
     ("infomaniak", |s| Ok(DnsUpdater::new_infomaniak(s.get("token")?, TIMEOUT)?)),
     ("inwx", |s| Ok(DnsUpdater::new_inwx(s.get("user")?, s.get("password")?, false, TIMEOUT)?)),
@@ -174,11 +170,11 @@ mod tests {
 
     #[test]
     fn every_provider_can_be_made_of_the_settings_it_names() {
-        assert_eq!(DNS_PROVIDERS.len(), MAKERS.len() + 2, "two are our own");
+        assert_eq!(DNS_PROVIDERS.len(), MAKERS.len() + 6, "six are our own");
         for DnsKind { name, settings } in DNS_PROVIDERS {
             let value = |key: &str| match key {
-                "server" if matches!(*name, "powerdns" | "dyndns2" | "duckdns") => "http://127.0.0.1:8081",
-                "server" => "127.0.0.1:53",
+                "server" if *name == "rfc2136" => "127.0.0.1:53",
+                "server" => "http://127.0.0.1:8081",
                 "endpoint" => "ovh-ca",
                 "algorithm" => "hmac-sha512",
                 "region" => "eu-central-1",

@@ -37,7 +37,7 @@ pub fn take_back(
     let settings = settings(record)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Code::Failed, "no runtime").because(cause(&error)))?;
-    runtime.block_on(undo(record, &settings)).map_err(|fault| {
+    runtime.block_on(undo(record, &settings, None)).map_err(|fault| {
         let failure = Failure::new(Code::Failed, format!("{} {} was left as it is", record.name, record.record));
         failure.because(fault.what).fix(fault.fix)
     })?;
