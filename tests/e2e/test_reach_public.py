@@ -115,3 +115,14 @@ def test_no_router_answers_and_the_relay_is_taken(world):
     assert served(world, door.address)
     states = [event for event in door.all_events("tunnel") if event["via"] == "your router"]
     assert any("UPnP" in json.dumps(event) for event in states), states
+
+
+def test_the_addresses_of_this_computer_follow_its_network(world):
+    app(world)
+    door = Agent(world).share("8000", via=None, wait=False)
+    at = f"http://{HOME}.10:"
+    wait_until(lambda: any(event["url"].startswith(at) for event in door.all_events("address")), "was there an address")
+    world.change_address(77)
+    wait_until(lambda: any(event["url"].startswith(at) for event in door.all_events("address-gone")), "was it taken back")
+    new = f"http://{HOME}.77:"
+    wait_until(lambda: any(event["url"].startswith(new) for event in door.all_events("address")), "was there another one")

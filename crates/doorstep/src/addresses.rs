@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use doorstep_model::{Blame, Finding, Severity, Upstream, UpstreamAddr, UpstreamProtocol};
-use doorstep_net::{Connect, Connector};
+use doorstep_net::{Connect, Connector, NetworkChanges};
 use doorstep_reach::interfaces::{self, ShareAddress};
 use doorstep_reach::mdns::{Announcement, Publisher, Status, host_name};
 use doorstep_reach::{firewall, mdns};
@@ -131,20 +131,10 @@ pub async fn tell(listening: Listening, screen: Screen) -> Option<Publisher> {
     if shared.is_empty() && listening.asked_for(&shared).is_empty() {
         screen.tell(Message::Finding(no_network()));
     }
-    for address in shared {
-        let (listening, connector, screen) = (listening.clone(), connector.clone(), screen.clone());
-        proofs.spawn(async move {
-            let host = numeric(address.ip);
-            if listening.answers(&connector, address.ip, &host).await {
-                let told = told(&address, listening.url(&host));
-                let exposed = told.scope == Scope::Internet && !listening.guarded;
-                screen.tell(Message::Address(told));
-                if exposed {
-                    screen.tell(Message::Finding(on_the_internet(address.ip)));
-                }
-            }
-        });
+    for address in &shared {
+        proofs.spawn(prove(address.clone(), listening.clone(), connector.clone(), screen.clone()));
     }
+    tokio::spawn(follow_numbers(shared, listening.clone(), connector.clone(), screen.clone()));
     let publisher = first.map(|ip| {
         let publisher = Publisher::start(Announcement {
             host_name: host_name(),
@@ -167,6 +157,43 @@ pub async fn tell(listening: Listening, screen: Screen) -> Option<Publisher> {
         screen.tell(Message::Settled);
     });
     publisher
+}
+
+/// Tells an address by its number, if it answers.
+async fn prove(address: ShareAddress, listening: Arc<Listening>, connector: Arc<Connector>, screen: Screen) {
+    let host = numeric(address.ip);
+    if !listening.answers(&connector, address.ip, &host).await {
+        return;
+    }
+    let told = told(&address, listening.url(&host));
+    let exposed = told.scope == Scope::Internet && !listening.guarded;
+    screen.tell(Message::Address(told));
+    if exposed {
+        screen.tell(Message::Finding(on_the_internet(address.ip)));
+    }
+}
+
+/// Tells addresses that come with another network, and takes back those that went with the one before.
+async fn follow_numbers(
+    mut known: Vec<ShareAddress>,
+    listening: Arc<Listening>,
+    connector: Arc<Connector>,
+    screen: Screen,
+) {
+    let mut changes = NetworkChanges::watch();
+    loop {
+        changes.next().await;
+        let Ok(interfaces) = tokio::task::spawn_blocking(interfaces::list).await else { continue };
+        let mut now = interfaces::share_addresses(&interfaces);
+        now.retain(|address| listening.covers(address.ip));
+        for gone in known.iter().filter(|known| now.iter().all(|address| address.ip != known.ip)) {
+            screen.tell(Message::Gone(listening.url(&numeric(gone.ip))));
+        }
+        for new in now.iter().filter(|address| known.iter().all(|known| known.ip != address.ip)) {
+            tokio::spawn(prove(new.clone(), listening.clone(), connector.clone(), screen.clone()));
+        }
+        known = now;
+    }
 }
 
 /// Tells the name when it is published and answers.
@@ -251,7 +278,7 @@ fn no_network() -> Finding {
         id: "no-network",
         what: "This computer is not connected to a network.".to_owned(),
         why: "Other devices cannot reach it.".to_owned(),
-        fix: "Connect to the Wi-Fi or cable the others are on, then start doorstep again.".to_owned(),
+        fix: "Connect to the Wi-Fi or cable the others are on. Its address appears here by itself.".to_owned(),
     }
 }
 

@@ -234,7 +234,7 @@ impl Gateway {
             Grip::Upnp => {
                 let igd = self.igd.as_ref().ok_or(GatewayError::Silent)?;
                 let entry = igd.entry(wish.protocol, grant.external).await?;
-                let holds = entry.is_some_and(|entry| entry.client.is_none_or(|client| client == wish.internal.ip()));
+                let holds = entry.is_some_and(|entry| entry.leads_to(wish.internal));
                 let (age, ip) = tokio::join!(igd.uptime(), igd.external_address());
                 Ok(Standing { holds: Some(holds), age: age.ok(), ip: ip.ok().flatten() })
             }

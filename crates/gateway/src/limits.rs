@@ -50,3 +50,6 @@ pub(crate) const RETRY_MOST: Duration = Duration::from_secs(60);
 
 /// The wait after a refusal that the router means.
 pub(crate) const REFUSED: Duration = Duration::from_secs(300);
+
+/// How long a port of this computer itself may take to be connected to.
+pub(crate) const LOCAL: Duration = Duration::from_secs(1);

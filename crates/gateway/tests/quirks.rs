@@ -169,6 +169,25 @@ async fn ours_is_taken_over_and_nobody_elses() {
 }
 
 #[tokio::test]
+async fn what_another_doorstep_here_asked_for_is_left_to_it() {
+    let served = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let device = Device::start(Quirks::default()).await;
+    let before = Mapping {
+        protocol: "TCP".into(),
+        external: 443,
+        client: "127.0.0.1".into(),
+        internal: served.local_addr().unwrap().port(),
+        description: "doorstep".into(),
+        lease: 0,
+    };
+    device.with(|memory| memory.mappings.push(before.clone()));
+    let mut case = Case::with(device, Notebook::default(), 8080, 443);
+    assert_ne!(case.mapped().await.external, 443);
+    case.mapper.leave(PATIENCE).await;
+    assert_eq!(case.device.mappings(), [before]);
+}
+
+#[tokio::test]
 async fn the_router_is_found_however_it_answers() {
     let odd = [
         Quirks { location_host: "10.9.9.9", ..Quirks::default() },

@@ -82,13 +82,13 @@ mod tests {
 
     use super::*;
 
-    fn mapping(ends_at: Option<i64>) -> MappingChange {
+    fn mapping(external_port: u16, ends_at: Option<i64>) -> MappingChange {
         MappingChange {
             by: "upnp".into(),
             gateway: "192.0.2.1".parse().unwrap(),
             protocol: "tcp".into(),
             internal: "192.0.2.10:8080".parse().unwrap(),
-            external_port: 8080,
+            external_port,
             key: String::new(),
             ends_at,
         }
@@ -98,7 +98,7 @@ mod tests {
     fn what_ended_long_ago_is_forgotten_and_what_did_not_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
-        let (old, lasting) = (mapping(Some(1_000_000)), mapping(None));
+        let (old, lasting) = (mapping(8080, Some(1_000_000)), mapping(443, None));
         let ids = [&old, &lasting].map(|mapping| journal.record(Change::Mapping(mapping.clone())).unwrap());
         let mut said = Vec::new();
         let mut say = |line: &str| said.push(line.to_owned());

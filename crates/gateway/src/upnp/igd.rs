@@ -8,7 +8,7 @@ use super::description::Service;
 use super::http::Server;
 use super::soap::{Values, call};
 use crate::error::GatewayError;
-use crate::limits::{LONGEST_LEASE, OTHER_PORTS};
+use crate::limits::{LOCAL, LONGEST_LEASE, OTHER_PORTS};
 use crate::surroundings::Road;
 
 /// A mapping, as the router lists it.
@@ -20,6 +20,13 @@ pub struct Entry {
     pub description: String,
     /// Seconds; 0 is for good.
     pub lease: u32,
+}
+
+impl Entry {
+    /// Whether visitors are sent there. What a router does not list counts as so.
+    pub(crate) fn leads_to(&self, internal: SocketAddr) -> bool {
+        self.client.is_none_or(|client| client == internal.ip()) && (self.port == 0 || self.port == internal.port())
+    }
 }
 
 /// A mapping that was made.
@@ -113,6 +120,8 @@ impl Igd {
                 if let Ok(Some(entry)) = self.entry_of(service, wish.protocol, wish.external).await
                     && entry.client == Some(wish.internal.ip())
                     && is_ours(&entry.description, wish.description)
+                    && !(entry.port != wish.internal.port()
+                        && is_served(SocketAddr::new(wish.internal.ip(), entry.port)).await)
                 {
                     self.delete_by(service, wish.protocol, wish.external).await?;
                     if let Ok(granted) = self.add(service, wish).await {
@@ -288,6 +297,12 @@ impl Igd {
 /// Whether a description is one of ours: written by the same program for the same purpose.
 pub(crate) fn is_ours(theirs: &str, ours: &str) -> bool {
     !ours.is_empty() && theirs == ours
+}
+
+/// Whether another program of this computer is at work there: what it asked for is not taken from it.
+async fn is_served(at: SocketAddr) -> bool {
+    let connecting = tokio::net::TcpStream::connect(at);
+    tokio::time::timeout(LOCAL, connecting).await.is_ok_and(|connected| connected.is_ok())
 }
 
 struct Arguments<'a> {

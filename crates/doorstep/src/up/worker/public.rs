@@ -155,6 +155,7 @@ impl Public {
             mapped: mapper.is_some(),
             ports: wanted.ports.clone(),
             outside: None,
+            ipv6_open: false,
             eyes: wanted.eyes.clone(),
             addresses,
             says: self.says.clone(),
@@ -184,6 +185,8 @@ struct Watcher {
     ports: Vec<u16>,
     /// What the router says its address is, and the port that leads here.
     outside: Option<(Option<IpAddr>, u16)>,
+    /// The router's firewall lets IPv6 through to here.
+    ipv6_open: bool,
     eyes: Option<Eyes>,
     addresses: Arc<watch::Sender<Addresses>>,
     says: Says,
@@ -226,7 +229,7 @@ impl Watcher {
                 }
                 self.outside = Some((mapped.outside, mapped.external));
             }
-            News::Mapped { .. } => {}
+            News::Mapped { .. } => self.ipv6_open = true,
             News::Gone { want, why } if want % 2 == 0 => {
                 self.outside = None;
                 self.find("port-closed", format!("The router's port is closed again: {why}."), "It is asked again.");
@@ -236,7 +239,7 @@ impl Watcher {
                 self.find("port-refused", format!("The router opens no port: {why}."), &why.fix());
             }
             // Many routers open no IPv6 ports on request, and many networks have no IPv6.
-            News::Gone { .. } | News::Refused { .. } => {}
+            News::Gone { .. } | News::Refused { .. } => self.ipv6_open = false,
         }
     }
 
@@ -267,7 +270,8 @@ impl Watcher {
             );
             self.find("no-public-address", what, "");
         }
-        let v6: Option<Ipv6Addr> = local(false).and_then(|ip| match ip {
+        // Where the router says nothing of its firewall, visitors by IPv6 would most likely find it closed.
+        let v6: Option<Ipv6Addr> = local(false).filter(|_| !self.mapped || self.ipv6_open).and_then(|ip| match ip {
             IpAddr::V6(ip) => Some(ip),
             IpAddr::V4(_) => None,
         });
