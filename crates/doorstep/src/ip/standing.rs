@@ -111,14 +111,15 @@ impl Standing {
                 relay,
             ),
             Self::SecondRouter { router, .. } => {
-                let address =
-                    router.map_or_else(|| "none of the internet".to_owned(), |ip| format!("{ip}, a private one"));
-                (
-                    format!(
-                        "The router's address is {address}: there is another router in front of it, or the provider's."
+                let what = match router {
+                    Some(ip) => format!(
+                        "The router's address is {ip}, a private one: there is another router in front of it, or the provider's."
                     ),
-                    "Open the port in both, make one of them a bridge, or use a relay (`--via`).".to_owned(),
-                )
+                    None => "The router has no address of the internet: another router or the provider's is in front of it, \
+                             or its line is down."
+                        .to_owned(),
+                };
+                (what, "Open the port in both, make one of them a bridge, or use a relay (`--via`).".to_owned())
             }
             Self::Differs { router, seen } => (
                 format!(

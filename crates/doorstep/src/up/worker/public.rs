@@ -257,6 +257,8 @@ impl Watcher {
         };
         let v4: Option<Ipv4Addr> = match (self.mapped, &self.outside) {
             (true, None) => None,
+            // What others see in front of a router without an address of the internet is the provider's, and leads nowhere.
+            (true, Some((Some(outside), _))) if !crate::outside::is_public(*outside) => None,
             // Who sees us from outside knows better than the router.
             (true, Some((outside, _))) => {
                 observed.or(*outside).filter(|ip| crate::outside::is_public(*ip)).and_then(own)
