@@ -3,7 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use doorstep_model::{Change, MappingChange};
+use doorstep_model::{Change, MappingChange, RecordChange};
 use serde::{Deserialize, Serialize};
 
 use crate::{make_private_dir, read_private, write_private};
@@ -75,12 +75,24 @@ impl Journal {
         let last =
             self.content.entries.iter().map(|line| if let Line::Done(entry) = line { entry.id } else { 0 }).max();
         let id = last.unwrap_or(0) + 1;
+        let change = self.since_the_first(change);
         let mut lines = vec![Line::Done(Entry { id, at: now(), change: change.clone() })];
         // Whoever asks for a port again that somebody who was killed had asked for takes it over.
-        let replaced = self.standing().into_iter().filter(|entry| is_same_mapping(&entry.change, &change));
+        let replaced = self.standing().into_iter().filter(|entry| is_same(&entry.change, &change));
         lines.extend(replaced.map(|entry| Line::Undone { undone: entry.id, at: now() }));
         self.append(lines)?;
         Ok(id)
+    }
+
+    /// A record that is set again: what was there before doorstep came is what undoing puts back.
+    fn since_the_first(&self, change: Change) -> Change {
+        let known = self.standing().into_iter().find(|entry| is_same(&entry.change, &change));
+        match (change, known.map(|entry| entry.change)) {
+            (Change::Record(new), Some(Change::Record(first))) => {
+                Change::Record(RecordChange { before: first.before, ..new })
+            }
+            (change, _) => change,
+        }
     }
 
     /// Writes down that a change is no more.
@@ -151,11 +163,23 @@ impl Line {
     }
 }
 
-fn is_same_mapping(one: &Change, other: &Change) -> bool {
-    let (Change::Mapping(one), Change::Mapping(other)) = (one, other) else { return false };
-    let key =
-        |mapping: &MappingChange| (mapping.gateway, mapping.protocol.clone(), mapping.internal, mapping.external_port);
-    key(one) == key(other)
+/// Whether the later one takes the place of the earlier one.
+fn is_same(one: &Change, other: &Change) -> bool {
+    match (one, other) {
+        (Change::Mapping(one), Change::Mapping(other)) => {
+            let key = |mapping: &MappingChange| {
+                (mapping.gateway, mapping.protocol.clone(), mapping.internal, mapping.external_port)
+            };
+            key(one) == key(other)
+        }
+        (Change::Record(one), Change::Record(other)) => {
+            let key = |record: &RecordChange| {
+                [&record.provider, &record.zone, &record.name, &record.record].map(String::clone)
+            };
+            key(one) == key(other)
+        }
+        _ => false,
+    }
 }
 
 fn now() -> i64 {
@@ -205,6 +229,29 @@ mod tests {
         drop(journal);
         let standing = Journal::open(dir.path()).unwrap().standing();
         assert_eq!(standing.iter().map(|entry| entry.id).collect::<Vec<_>>(), [again, other]);
+    }
+
+    #[test]
+    fn a_record_that_is_set_again_stands_once_with_what_was_there_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let record = |name: &str, value: &str, before: &str| {
+            Change::Record(RecordChange {
+                provider: "rfc2136".into(),
+                zone: "example.com".into(),
+                name: name.into(),
+                record: "A".into(),
+                values: vec![value.into()],
+                before: vec![before.into()],
+                config: None,
+            })
+        };
+        journal.record(record("a.example.com", "192.0.2.1", "192.0.2.77")).unwrap();
+        let other = journal.record(record("b.example.com", "192.0.2.1", "192.0.2.78")).unwrap();
+        let again = journal.record(record("a.example.com", "192.0.2.2", "192.0.2.1")).unwrap();
+        let standing = journal.standing();
+        assert_eq!(standing.iter().map(|entry| entry.id).collect::<Vec<_>>(), [again, other]);
+        assert_eq!(standing[0].change, record("a.example.com", "192.0.2.2", "192.0.2.77"));
     }
 
     #[test]

@@ -152,7 +152,7 @@ pub const PROBES: usize = 64;
 pub const AGENT_PROBES: u32 = 24;
 /// How often it may ask for one more.
 pub const AGENT_PROBE_EVERY: Duration = Duration::from_secs(5);
-/// Agents whose looks are counted; beyond them all share one count.
+/// Agents whose looks are counted; beyond them, others have to wait.
 pub const PROBERS: usize = 10_000;
 /// Bytes of an answer that are read.
 pub const PROBE_ANSWER: u64 = 4096;
