@@ -49,7 +49,7 @@ pub(crate) const RETRY_FIRST: Duration = Duration::from_secs(2);
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(60);
 
 /// The wait after a refusal that the router means.
-pub(crate) const REFUSED: Duration = Duration::from_secs(300);
+pub(crate) const REFUSED: Duration = Duration::from_secs(45);
 
 /// How long a port of this computer itself may take to be connected to.
 pub(crate) const LOCAL: Duration = Duration::from_secs(1);
